@@ -1,0 +1,32 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+dlqat_status dq_fail(dlqat_error *error, dlqat_status status, const char *format, ...) {
+    if (error) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(error->message, sizeof error->message, format, args);
+        va_end(args);
+        error->status = status;
+        /* One line, whatever a file name or a token brought along. */
+        for (char *c = error->message; *c; c++)
+            if (*c == '\n' || *c == '\r') *c = ' ';
+    }
+    return status;
+}
+
+dlqat_status dq_fail_in(dlqat_error *error, dlqat_status status, const char *prefix) {
+    if (error) {
+        char inner[sizeof error->message];
+        memcpy(inner, error->message, sizeof inner);
+        inner[sizeof inner - 1] = '\0';
+        snprintf(error->message, sizeof error->message, "%.400s: %.600s", prefix, inner);
+        error->status = status;
+    }
+    return status;
+}
+
+const char *dlqat_version(void) { return DLQAT_VERSION_STRING; }

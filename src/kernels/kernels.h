@@ -1,0 +1,125 @@
+/* Arithmetic on plain arrays: one table of whole operations, filled for the machine at hand.
+ *
+ * Every array is row-major and dense unless a stride is named. Sizes: T tokens, D width, H query heads, K key/value
+ * heads (K divides H), d head width. f32 everywhere; the matrix product alone may round its two inputs to bf16
+ * (compute->multiply) and always accumulates in f32. No operation allocates: what it needs beyond its arguments is
+ * compute->workspace, of dq_workspace_bytes(threads).
+ *
+ * Threads: operations fork compute->threads OpenMP threads inside. With the same thread count an operation gives the
+ * same bits every time.
+ *
+ * The table holds nothing that only a host can do, so that another device can fill it. */
+#ifndef DQ_KERNELS_KERNELS_H
+#define DQ_KERNELS_KERNELS_H
+
+#include "base/error.h"
+
+typedef enum dq_multiply { DQ_MULTIPLY_F32, DQ_MULTIPLY_BF16 } dq_multiply;
+
+typedef struct dq_kernels dq_kernels;
+
+typedef struct dq_compute {
+    const dq_kernels *kernels;
+    int threads;
+    dq_multiply multiply;
+    void *workspace; /* dq_workspace_bytes(threads) bytes, DQ_ALIGNMENT-aligned, not shared between calls at one time */
+} dq_compute;
+
+/* C[m, n] = A[m, k] B[k, n], or += with accumulate. Element (i, p) of A lies at a[i * a_row + p * a_column], (p, j) of B
+ * at b[p * b_row + j * b_column], (i, j) of C at c[i * c_row + j]. So a transposed operand is a pair of strides.
+ * Each element of C is one sum over p in ascending order within blocks of fixed size: its bits do not depend on where
+ * in C it lies, nor on threads. */
+typedef struct dq_gemm {
+    int64_t m, n, k;
+    const float *a;
+    int64_t a_row, a_column;
+    const float *b;
+    int64_t b_row, b_column;
+    float *c;
+    int64_t c_row;
+    bool accumulate;
+} dq_gemm;
+
+/* Causal attention of query_count queries over keys [0, first_position + query_count).
+ * Query i stands at key position p = first_position + i and sees keys j with
+ *     row_start[i] <= j <= p   and, with window > 0,   j > p - window.
+ * row_start[i] is the key position at which the packed row of query i begins. Training: first_position = 0.
+ * q, o [query_count, H, d]; k, v [.., K, d]; head h reads key/value head h / (H/K).
+ * o = softmax(scale q k^T) v ; log_sum [query_count, H] = log sum_j exp(scale q_i k_j). Never a T x T matrix. */
+typedef struct dq_attention {
+    int64_t query_count, first_position;
+    int heads, kv_heads, head_width;
+    int64_t window; /* 0: none */
+    float scale;
+    const int32_t *row_start; /* [query_count] */
+    const float *q, *k, *v;
+    float *o, *log_sum;
+} dq_attention;
+
+/* AdamW as torch.optim.AdamW: weight decay on the value, bias-corrected moments, eps after the root. */
+typedef struct dq_adamw {
+    float learning_rate, beta1, beta2, epsilon, weight_decay;
+    int64_t step;         /* 1 on the first call */
+    float gradient_scale; /* gradients are multiplied by it first (clipping); 1: as they are */
+} dq_adamw;
+
+struct dq_kernels {
+    const char *name; /* "c", "avx2", "avx512" */
+
+    void (*gemm)(const dq_compute *compute, const dq_gemm *g);
+
+    /* y = w * x * r, r = 1/sqrt(mean(x^2) + eps), per row of D; r_out [T] or NULL. y may be x. */
+    void (*rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w, float eps,
+                            int64_t T, int64_t D);
+    /* dx += r (w dy - x r^2 mean(w dy x)) ; dw += sum_t dy x r, unless dw is NULL. */
+    void (*rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,
+                             const float *w, const float *r, int64_t T, int64_t D);
+
+    /* Rotates x [T, heads, d] in place, half-split ("rotate_half") layout: pair (i, i + d/2) by angle
+     * position[t] * inv_freq[i]; inverse turns back (the backward). angle is formed in f32 as the product of the f32
+     * position and inv_freq (as transformers does), cos and sin accurate to f32. */
+    void (*rope)(const dq_compute *compute, float *x, const int32_t *position, const float *inv_freq, int64_t T, int heads,
+                 int head_width, bool inverse);
+
+    /* y = silu(gate) * up, n elements. */
+    void (*swiglu_forward)(const dq_compute *compute, float *y, const float *gate, const float *up, int64_t n);
+    /* dgate, dup from dy; dgate may be gate, dup may be up (in place). */
+    void (*swiglu_backward)(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
+                            const float *up, int64_t n);
+
+    void (*attention_forward)(const dq_compute *compute, const dq_attention *a);
+    /* Training only (first_position 0): dq, dk, dv are written. a->o and a->log_sum hold the forward's results; do_ [T, H, d]
+     * is the gradient of o. delta [T, H]: scratch. */
+    void (*attention_backward)(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta, float *dq,
+                               float *dk, float *dv);
+
+    /* Softmax cross-entropy of rows of logits [n, V] against label [n] in [0, V): loss[i] = log sum exp - logit[label].
+     * With gradient, logits become scale * (softmax - onehot). */
+    void (*cross_entropy)(const dq_compute *compute, float *logits, const int32_t *label, double *loss, int64_t n,
+                          int64_t V, float scale, bool gradient);
+
+    /* x, first moment m, second moment v, gradient g; n elements. */
+    void (*adamw)(const dq_compute *compute, const dq_adamw *o, float *x, float *m, float *v, const float *g, int64_t n);
+
+    /* y += x, n elements */
+    void (*add)(const dq_compute *compute, float *y, const float *x, int64_t n);
+    /* y[t, :] += bias, y [T, D]; and its gradient dbias += sum_t dy. */
+    void (*bias_forward)(const dq_compute *compute, float *y, const float *bias, int64_t T, int64_t D);
+    void (*bias_backward)(const dq_compute *compute, float *dbias, const float *dy, int64_t T, int64_t D);
+    /* sum of x^2 in double, in an order fixed by n alone. */
+    double (*sum_of_squares)(const dq_compute *compute, const float *x, int64_t n);
+};
+
+/* The variants compiled in, reference first; usable: this processor has what it needs. */
+size_t dq_kernels_count(void);
+const dq_kernels *dq_kernels_at(size_t index, bool *usable);
+/* The fastest usable one; name (e.g. "avx2", NULL: the best) picks one: ERROR_USAGE when unknown or not usable here. */
+dlqat_status dq_kernels_choose(const char *name, const dq_kernels **kernels, dlqat_error *error);
+
+size_t dq_workspace_bytes(int threads);
+/* kernels chosen by name, threads (0: as many as the process may run on), workspace allocated. */
+dlqat_status dq_compute_open(dq_compute *compute, const char *kernels, int threads, dq_multiply multiply,
+                             dlqat_error *error);
+void dq_compute_close(dq_compute *compute);
+
+#endif

@@ -1,0 +1,61 @@
+/* Data sets: rows of tokens with labels, from instruction, chat, or text files; shuffled, split, and packed.
+ *
+ * A row is a sequence of ids and, per id, whether the loss counts it as a target. A file is recognised by its contents:
+ * a JSON array or JSONL of {instruction, input, output}, of {messages}, or of {text}; anything else is plain text,
+ * cut into rows of max_length tokens. Instruction rows under a chat template become user (instruction + "\n\n" + input)
+ * and assistant. Prompt tokens carry no loss; every row ends with EOS; BOS as the tokenizer adds it. A row longer than
+ * max_length is cut at its end; a row without any label left is dropped and counted. */
+#ifndef DQ_TEXT_DATASET_H
+#define DQ_TEXT_DATASET_H
+
+#include "text/template.h"
+
+typedef struct dq_dataset {
+    size_t rows;
+    int32_t *ids;       /* all rows one after another */
+    uint8_t *learned;   /* [tokens] 1: this token is a target */
+    size_t *begin;      /* [rows + 1] offsets into ids */
+    size_t tokens, labels; /* labels: targets that have a token before them in their row */
+    size_t dropped, truncated;
+    const char *kind;   /* "instruction", "chat", "text", "plain text" */
+} dq_dataset;
+
+typedef struct dq_dataset_options {
+    int max_length; /* tokens a row, at least 2 */
+    const dq_template *template;
+    const dq_tokenizer *tokenizer;
+} dq_dataset_options;
+
+/* path "file" or "file:field" is not supported: the fields' names are the ones above. Empty data is ERROR_INPUT. */
+dlqat_status dq_dataset_open(dq_dataset *data, const char *path, const dq_dataset_options *options, dlqat_error *error);
+void dq_dataset_close(dq_dataset *data);
+
+/* Moves a seeded random share (0 < share < 1; at least one row each) of the rows of data to held_out. */
+dlqat_status dq_dataset_split(dq_dataset *data, double share, uint64_t seed, dq_dataset *held_out, dlqat_error *error);
+
+/* The order of rows: epoch after epoch, each a fresh permutation from (seed, epoch), or the file's order. Position n of
+ * the endless sequence is a function of n alone, so a run resumes from a number. */
+typedef struct dq_order {
+    size_t rows;
+    uint64_t seed;
+    bool shuffle;
+    size_t epoch; /* the one that `permutation` holds */
+    size_t *permutation;
+} dq_order;
+dlqat_status dq_order_open(dq_order *order, size_t rows, uint64_t seed, bool shuffle, dlqat_error *error);
+size_t dq_order_row(dq_order *order, uint64_t position);
+void dq_order_close(dq_order *order);
+
+/* Rows packed one after another without padding. Attention never crosses a row's border; positions restart.
+ * label[t] is the target of token t: the next token of the same row if it is learned, else -1. */
+typedef struct dq_batch {
+    int32_t *ids, *position, *row_start, *label; /* [capacity] */
+    size_t tokens, capacity, labels, rows;
+} dq_batch;
+dlqat_status dq_batch_open(dq_batch *batch, size_t capacity, dlqat_error *error);
+void dq_batch_clear(dq_batch *batch);
+/* Whether it fitted. */
+bool dq_batch_add(dq_batch *batch, const dq_dataset *data, size_t row);
+void dq_batch_close(dq_batch *batch);
+
+#endif
