@@ -58,8 +58,8 @@ typedef struct dq_attention {
 
 /* AdamW as torch.optim.AdamW: weight decay on the value, bias-corrected moments, eps after the root. */
 typedef struct dq_adamw {
-    float learning_rate, beta1, beta2, epsilon, weight_decay;
-    int64_t step;         /* 1 on the first call */
+    double learning_rate, beta1, beta2, epsilon, weight_decay; /* double: 1 - beta2 of an f32 0.999 is off by 1e-5 */
+    int64_t step;                                              /* 1 on the first call */
     float gradient_scale; /* gradients are multiplied by it first (clipping); 1: as they are */
 } dq_adamw;
 

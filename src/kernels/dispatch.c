@@ -1,0 +1,93 @@
+/* Which variant of the kernels runs: chosen by what the processor and the system support when the program runs.
+ *
+ * A new operation gets one row `.operation = dq_operation_VARIANT` in every table below, in the place where struct
+ * dq_kernels has it; where a variant has nothing better, the reference's function. variant.h lists the other steps. */
+#include "kernels/variant.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "kernels/workspace.h"
+
+DQ_VARIANT_DECLARE(c);
+
+static bool always(void) {
+    return true;
+}
+
+static const struct variant {
+    bool (*usable)(void);
+    dq_kernels kernels;
+} variants[] = {
+    {always,
+     {
+         .name = "c",
+         .gemm = dq_gemm_c,
+         .rmsnorm_forward = dq_rmsnorm_forward_c,
+         .rmsnorm_backward = dq_rmsnorm_backward_c,
+         .rope = dq_rope_c,
+         .swiglu_forward = dq_swiglu_forward_c,
+         .swiglu_backward = dq_swiglu_backward_c,
+         .attention_forward = dq_attention_forward_c,
+         .attention_backward = dq_attention_backward_c,
+         .cross_entropy = dq_cross_entropy_c,
+         .adamw = dq_adamw_c,
+         .add = dq_add_c,
+         .bias_forward = dq_bias_forward_c,
+         .bias_backward = dq_bias_backward_c,
+         .sum_of_squares = dq_sum_of_squares_c,
+     }},
+};
+
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+size_t dq_kernels_count(void) {
+    return VARIANTS;
+}
+
+const dq_kernels *dq_kernels_at(size_t index, bool *usable) {
+    if (index >= VARIANTS) return NULL;
+    if (usable) *usable = variants[index].usable();
+    return &variants[index].kernels;
+}
+
+dlqat_status dq_kernels_choose(const char *name, const dq_kernels **kernels, dlqat_error *error) {
+    char known[128] = "";
+    for (size_t i = VARIANTS; i-- > 0;) { /* the fastest stands last */
+        const dq_kernels *candidate = &variants[i].kernels;
+        if (name && strcmp(name, candidate->name) != 0) {
+            strncat(known, " ", sizeof known - strlen(known) - 1);
+            strncat(known, candidate->name, sizeof known - strlen(known) - 1);
+            continue;
+        }
+        if (variants[i].usable()) {
+            *kernels = candidate;
+            return DLQAT_OK;
+        }
+        if (name)
+            return dq_fail(error, DLQAT_ERROR_USAGE,
+                           "kernels \"%s\": this processor or system lacks the instructions; leave the choice open",
+                           name);
+    }
+    return dq_fail(error, DLQAT_ERROR_USAGE, "kernels \"%s\": not in this build, which has:%s", name, known);
+}
+
+size_t dq_workspace_bytes(int threads) {
+    return (size_t)DQ_WORKSPACE_SHARED + (size_t)(threads > 0 ? threads : 1) * DQ_WORKSPACE_THREAD;
+}
+
+dlqat_status dq_compute_open(dq_compute *compute, const char *kernels, int threads, dq_multiply multiply,
+                             dlqat_error *error) {
+    *compute = (dq_compute){.multiply = multiply};
+    DQ_TRY(dq_kernels_choose(kernels, &compute->kernels, error));
+    /* OpenMP counts the processors of the affinity mask, not those of the machine. */
+    compute->threads = threads > 0 ? threads : omp_get_num_procs();
+    compute->workspace = dq_alloc(dq_workspace_bytes(compute->threads), 1, "workspace of the kernels", error);
+    return compute->workspace ? DLQAT_OK : DLQAT_ERROR_MEMORY;
+}
+
+void dq_compute_close(dq_compute *compute) {
+    dq_free(compute->workspace);
+    *compute = (dq_compute){0};
+}

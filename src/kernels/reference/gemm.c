@@ -1,0 +1,44 @@
+/* C = A B or C += A B, plainly: for every panel of columns and every block of the sum, the panel of B is copied
+ * (rounded to bf16 where asked), then every row of A runs over it.
+ *
+ *     c_ij = [c_ij +] sum over blocks P of ( sum_{p in P, ascending} a_ip b_pj ) */
+#include "kernels/variant.h"
+
+#include "base/half.h"
+
+DQ_VARIANT_DECLARE(c);
+
+enum { WIDTH = 64, DEPTH = 256 };
+
+static float rounded(float x, dq_multiply multiply) {
+    return multiply == DQ_MULTIPLY_BF16 ? dq_bf16_to_f32(dq_f32_to_bf16(x)) : x;
+}
+
+/* Columns [first, first + width) of C, width <= WIDTH. */
+static void multiply_panel(const dq_gemm *g, dq_multiply multiply, int64_t first, int width) {
+    float panel[DEPTH][WIDTH];
+    for (int64_t i = 0; i < g->m && !g->accumulate; i++)
+        for (int j = 0; j < width; j++) g->c[i * g->c_row + first + j] = 0;
+
+    for (int64_t start = 0; start < g->k; start += DEPTH) {
+        int depth = g->k - start < DEPTH ? (int)(g->k - start) : DEPTH;
+        for (int p = 0; p < depth; p++)
+            for (int j = 0; j < width; j++)
+                panel[p][j] = rounded(g->b[(start + p) * g->b_row + (first + j) * g->b_column], multiply);
+
+        for (int64_t i = 0; i < g->m; i++) {
+            float sum[WIDTH] = {0};
+            for (int p = 0; p < depth; p++) {
+                float a = rounded(g->a[i * g->a_row + (start + p) * g->a_column], multiply);
+                for (int j = 0; j < width; j++) sum[j] += a * panel[p][j];
+            }
+            for (int j = 0; j < width; j++) g->c[i * g->c_row + first + j] += sum[j];
+        }
+    }
+}
+
+void dq_gemm_c(const dq_compute *compute, const dq_gemm *g) {
+#pragma omp parallel for schedule(dynamic) num_threads(compute->threads)
+    for (int64_t first = 0; first < g->n; first += WIDTH)
+        multiply_panel(g, compute->multiply, first, g->n - first < WIDTH ? (int)(g->n - first) : WIDTH);
+}

@@ -1,0 +1,35 @@
+/* The functions of one variant, named dq_OPERATION_VARIANT, and the table that holds them. Included by the files that
+ * define them and by dispatch.c.
+ *
+ * To add an operation: a pointer in struct dq_kernels (kernels.h), its prototype in DQ_VARIANT_DECLARE, a row in
+ * dispatch.c, a plain definition in reference/, and a case in tests/kernels/operations.c. A variant that has no
+ * definition of its own names the reference's in dispatch.c. */
+#ifndef DQ_KERNELS_VARIANT_H
+#define DQ_KERNELS_VARIANT_H
+
+#include "kernels/kernels.h"
+
+#define DQ_VARIANT_DECLARE(v)                                                                                          \
+    void dq_gemm_##v(const dq_compute *compute, const dq_gemm *g);                                                     \
+    void dq_rmsnorm_forward_##v(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w,     \
+                                float eps, int64_t T, int64_t D);                                                      \
+    void dq_rmsnorm_backward_##v(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,     \
+                                 const float *w, const float *r, int64_t T, int64_t D);                                \
+    void dq_rope_##v(const dq_compute *compute, float *x, const int32_t *position, const float *inv_freq, int64_t T,   \
+                     int heads, int head_width, bool inverse);                                                         \
+    void dq_swiglu_forward_##v(const dq_compute *compute, float *y, const float *gate, const float *up, int64_t n);    \
+    void dq_swiglu_backward_##v(const dq_compute *compute, float *dgate, float *dup, const float *dy,                  \
+                                const float *gate, const float *up, int64_t n);                                        \
+    void dq_attention_forward_##v(const dq_compute *compute, const dq_attention *a);                                   \
+    void dq_attention_backward_##v(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,   \
+                                   float *dq, float *dk, float *dv);                                                   \
+    void dq_cross_entropy_##v(const dq_compute *compute, float *logits, const int32_t *label, double *loss, int64_t n, \
+                              int64_t V, float scale, bool gradient);                                                  \
+    void dq_adamw_##v(const dq_compute *compute, const dq_adamw *o, float *x, float *m, float *v_, const float *g,     \
+                      int64_t n);                                                                                      \
+    void dq_add_##v(const dq_compute *compute, float *y, const float *x, int64_t n);                                   \
+    void dq_bias_forward_##v(const dq_compute *compute, float *y, const float *bias, int64_t T, int64_t D);            \
+    void dq_bias_backward_##v(const dq_compute *compute, float *dbias, const float *dy, int64_t T, int64_t D);         \
+    double dq_sum_of_squares_##v(const dq_compute *compute, const float *x, int64_t n)
+
+#endif
