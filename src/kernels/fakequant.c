@@ -1,0 +1,137 @@
+/* The functions of fakequant.h, in plain loops that compilers turn into vector code. Compiled once for each instruction set, with
+ * DQ_VARIANT(name) giving each its own symbols; without it these are the reference. */
+#include "kernels/fakequant.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+#ifndef DQ_VARIANT
+#define DQ_VARIANT(name) name##_c
+#endif
+
+dq_fakequant_adapt_fn DQ_VARIANT(dq_fakequant_adapt);
+dq_fakequant_codes_fn DQ_VARIANT(dq_fakequant_codes);
+dq_fakequant_decode_fn DQ_VARIANT(dq_fakequant_decode);
+dq_fakequant_backward_fn DQ_VARIANT(dq_fakequant_backward);
+
+enum { COLUMNS = 256 }; /* a stretch of a row whose B A stays in the first-level cache */
+
+void DQ_VARIANT(dq_fakequant_adapt)(const dq_fakequant *f, float *w) {
+    if (f->rank == 0) return;
+    for (int64_t column = 0; column < f->in; column += COLUMNS) {
+        int64_t n = f->in - column < COLUMNS ? f->in - column : COLUMNS;
+        for (int64_t i = 0; i < f->rows; i++) {
+            float product[COLUMNS];
+            for (int64_t j = 0; j < n; j++) product[j] = 0.0f;
+            for (int k = 0; k < f->rank; k++) {
+                const float *restrict a = f->A + k * f->in + column;
+                float b = f->B[i * f->rank + k];
+                for (int64_t j = 0; j < n; j++) product[j] += b * a[j];
+            }
+            float *restrict row = w + i * f->in + column;
+            for (int64_t j = 0; j < n; j++) row[j] += f->c * product[j];
+        }
+    }
+}
+
+/* round(x) to nearest even for |x| < 2^22: the sum has no room for a fraction. */
+static inline float round_even(float x) {
+    const float shift = 0x1.8p23f;
+    return (x + shift) - shift;
+}
+
+static inline float clamp(float x, float low, float high) {
+    x = x < low ? low : x;
+    return x > high ? high : x;
+}
+
+void DQ_VARIANT(dq_fakequant_codes)(const dq_fakequant *f, float *w) {
+    const float Qn = -(float)(1 << (f->bits - 1)), Qp = -Qn - 1.0f;
+    int64_t groups = f->in / f->group;
+    for (int64_t i = 0; i < f->rows * groups; i++) {
+        float s = f->s[i], b = f->b[i];
+        float *restrict x = w + i * f->group;
+        for (int64_t j = 0; j < f->group; j++) x[j] = round_even(clamp((x[j] - b) / s, Qn, Qp)) - Qn;
+    }
+}
+
+void DQ_VARIANT(dq_fakequant_decode)(const dq_fakequant *f, float *w) {
+    int64_t groups = f->in / f->group;
+    for (int64_t i = 0; i < f->rows * groups; i++) {
+        float S = f->S[i], O = f->O[i];
+        float *restrict x = w + i * f->group;
+        for (int64_t j = 0; j < f->group; j++) x[j] = S * x[j] + O;
+    }
+}
+
+/* x in [low, high] is the mask; x is round(v) or v. */
+typedef struct mask_bounds {
+    bool on_round;
+    float low, high;
+} mask_bounds;
+
+static mask_bounds bounds_of(dq_clip_mask mask, float Qn, float Qp) {
+    const float e = 0x1p-12f;
+    switch (mask) {
+    case DQ_MASK_VALUE: return (mask_bounds){false, nextafterf(Qn + e, Qp), nextafterf(Qp - e, Qn)};
+    case DQ_MASK_VALUE_CLOSED: return (mask_bounds){false, Qn - e, Qp + e};
+    case DQ_MASK_CODE: break;
+    }
+    return (mask_bounds){true, Qn, Qp};
+}
+
+typedef struct lane_sums {
+    float ds[DQ_FAKEQUANT_LANES], db[DQ_FAKEQUANT_LANES], dm[DQ_FAKEQUANT_LANES];
+} lane_sums;
+
+static inline __attribute__((always_inline)) void backward_lanes(const float *restrict V, float *restrict g, int64_t n,
+                                                                 float s, float b, float cm, float Qn, float Qp,
+                                                                 bool on_round, float low, float high,
+                                                                 lane_sums *restrict sums) {
+    for (int64_t j = 0; j < n; j++) {
+        float v = (V[j] - b) / s;
+        float r = round_even(clamp(v, Qn - 1.0f, Qp + 1.0f));
+        float q = clamp(r, Qn, Qp);
+        float x = on_round ? r : v;
+        bool keep = (x >= low) & (x <= high);
+        float G = g[j];
+        sums->ds[j] += G * (q - (keep ? v : 0.0f));
+        sums->db[j] += keep ? 0.0f : G;
+        sums->dm[j] += G * (s * q + b);
+        g[j] = keep ? cm * G : 0.0f;
+    }
+}
+
+static float add_lanes(const float lane[DQ_FAKEQUANT_LANES]) {
+    float sum[DQ_FAKEQUANT_LANES];
+    for (int j = 0; j < DQ_FAKEQUANT_LANES; j++) sum[j] = lane[j];
+    for (int half = DQ_FAKEQUANT_LANES / 2; half > 0; half /= 2)
+        for (int j = 0; j < half; j++) sum[j] += sum[j + half];
+    return sum[0];
+}
+
+void DQ_VARIANT(dq_fakequant_backward)(const dq_fakequant *f, const float *V, float *g, const dq_fakequant_sums *out) {
+    const float Qn = -(float)(1 << (f->bits - 1)), Qp = -Qn - 1.0f;
+    const mask_bounds mask = bounds_of(f->mask, Qn, Qp);
+    int64_t groups = f->in / f->group;
+    for (int64_t i = 0; i < f->rows * groups; i++) {
+        const float *x = V + i * f->group;
+        float *y = g + i * f->group;
+        float s = f->s[i], b = f->b[i], m = f->m[i], cm = f->c * m;
+        lane_sums sums = {{0}, {0}, {0}};
+        for (int64_t j = 0; j < f->group; j += DQ_FAKEQUANT_LANES) {
+            int64_t n = f->group - j;
+            /* The full stretch has a constant length, which is what lets it become straight vector code. */
+            if (n >= DQ_FAKEQUANT_LANES) {
+                if (mask.on_round)
+                    backward_lanes(x + j, y + j, DQ_FAKEQUANT_LANES, s, b, cm, Qn, Qp, true, mask.low, mask.high, &sums);
+                else
+                    backward_lanes(x + j, y + j, DQ_FAKEQUANT_LANES, s, b, cm, Qn, Qp, false, mask.low, mask.high, &sums);
+            } else
+                backward_lanes(x + j, y + j, n, s, b, cm, Qn, Qp, mask.on_round, mask.low, mask.high, &sums);
+        }
+        if (out->ds) out->ds[i] += m * add_lanes(sums.ds);
+        if (out->db) out->db[i] += m * add_lanes(sums.db);
+        if (out->dm) out->dm[i] += add_lanes(sums.dm);
+    }
+}

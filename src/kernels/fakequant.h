@@ -1,0 +1,53 @@
+/* Fake quantization of a tile of weight rows, and its gradient. Serial: callers divide rows among threads.
+ *
+ *   V = W0 + c B A              (B A summed over the rank in ascending order, product and sum rounded separately)
+ *   v = (V - b) / s ;  q = clip(round(v), Qn, Qp) ;  u = q - Qn            Qn = -2^(n-1), Qp = 2^(n-1) - 1
+ *   W_hat = fl(fl(S u) + O)
+ *
+ * round is to nearest even. Every element is made by the same few operations, none of them contracted, so that all variants of
+ * these functions give the same bits, however rows are divided into tiles.
+ *
+ * Gradients (G = dL/dW_hat, M = 1 where the weight is not clipped, by the mask's rule):
+ *   dm = sum_g G (s q + b) ;  ds = sum_g m G (q - M v) ;  db = sum over the clipped of m G ;  dV = m G M
+ * db is a sum over clipped entries, never a difference of two sums: it is exactly 0 where nothing is clipped. Sums run in
+ * DQ_FAKEQUANT_LANES interleaved partial sums, added in a fixed order. */
+#ifndef DQ_KERNELS_FAKEQUANT_H
+#define DQ_KERNELS_FAKEQUANT_H
+
+#include <stdint.h>
+
+/* Which weights count as clipped, and so pass no gradient to V (LRQ and EfficientQAT use code, LSQ and L4Q value-closed). e = 2^-12. */
+typedef enum dq_clip_mask {
+    DQ_MASK_CODE,        /* M = Qn <= round(v) <= Qp */
+    DQ_MASK_VALUE,       /* M = Qn + e < v < Qp - e */
+    DQ_MASK_VALUE_CLOSED /* M = Qn - e <= v <= Qp + e */
+} dq_clip_mask;
+
+enum { DQ_FAKEQUANT_LANES = 16 };
+
+typedef struct dq_fakequant {
+    int64_t rows, in, group; /* group divides in */
+    int bits;                /* 2 .. 8 */
+    dq_clip_mask mask;
+    int rank; /* 0: no adapter inside the rounding */
+    float c;
+    const float *A; /* [rank, in] */
+    const float *B; /* [rows, rank] */
+    const float *s, *b, *m, *S, *O; /* [rows, in / group] */
+} dq_fakequant;
+
+/* Sums of the groups of the tile, added to what is there; NULL: not wanted. [rows, in / group] */
+typedef struct dq_fakequant_sums {
+    float *ds, *db, *dm;
+} dq_fakequant_sums;
+
+/* w [rows, in]: W0 becomes V. */
+typedef void dq_fakequant_adapt_fn(const dq_fakequant *f, float *w);
+/* w: V becomes the codes u, as floats. */
+typedef void dq_fakequant_codes_fn(const dq_fakequant *f, float *w);
+/* w: u becomes W_hat. */
+typedef void dq_fakequant_decode_fn(const dq_fakequant *f, float *w);
+/* V as adapt leaves it; g: G becomes c m G M, which is c dV. */
+typedef void dq_fakequant_backward_fn(const dq_fakequant *f, const float *V, float *g, const dq_fakequant_sums *sums);
+
+#endif
