@@ -37,6 +37,10 @@ static const struct variant {
          .bias_forward = dq_bias_forward_c,
          .bias_backward = dq_bias_backward_c,
          .sum_of_squares = dq_sum_of_squares_c,
+         .fakequant_adapt = dq_fakequant_adapt_c,
+         .fakequant_codes = dq_fakequant_codes_c,
+         .fakequant_decode = dq_fakequant_decode_c,
+         .fakequant_backward = dq_fakequant_backward_c,
      }},
 };
 

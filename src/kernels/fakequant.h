@@ -31,8 +31,8 @@ typedef struct dq_fakequant {
     dq_clip_mask mask;
     int rank; /* 0: no adapter inside the rounding */
     float c;
-    const float *A; /* [rank, in] */
-    const float *B; /* [rows, rank] */
+    const float *A;                 /* [rank, in] */
+    const float *B;                 /* [rows, rank] */
     const float *s, *b, *m, *S, *O; /* [rows, in / group] */
 } dq_fakequant;
 

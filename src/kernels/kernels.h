@@ -13,6 +13,7 @@
 #define DQ_KERNELS_KERNELS_H
 
 #include "base/error.h"
+#include "kernels/fakequant.h"
 
 typedef enum dq_multiply { DQ_MULTIPLY_F32, DQ_MULTIPLY_BF16 } dq_multiply;
 
@@ -108,6 +109,12 @@ struct dq_kernels {
     void (*bias_backward)(const dq_compute *compute, float *dbias, const float *dy, int64_t T, int64_t D);
     /* sum of x^2 in double, in an order fixed by n alone. */
     double (*sum_of_squares)(const dq_compute *compute, const float *x, int64_t n);
+
+    /* Fake quantization of a tile of rows: fakequant.h. Serial; callers divide the rows among threads. */
+    dq_fakequant_adapt_fn *fakequant_adapt;
+    dq_fakequant_codes_fn *fakequant_codes;
+    dq_fakequant_decode_fn *fakequant_decode;
+    dq_fakequant_backward_fn *fakequant_backward;
 };
 
 /* The variants compiled in, reference first; usable: this processor has what it needs. */

@@ -30,6 +30,10 @@
     void dq_add_##v(const dq_compute *compute, float *y, const float *x, int64_t n);                                   \
     void dq_bias_forward_##v(const dq_compute *compute, float *y, const float *bias, int64_t T, int64_t D);            \
     void dq_bias_backward_##v(const dq_compute *compute, float *dbias, const float *dy, int64_t T, int64_t D);         \
-    double dq_sum_of_squares_##v(const dq_compute *compute, const float *x, int64_t n)
+    double dq_sum_of_squares_##v(const dq_compute *compute, const float *x, int64_t n);                                 \
+    dq_fakequant_adapt_fn dq_fakequant_adapt_##v;                                                                      \
+    dq_fakequant_codes_fn dq_fakequant_codes_##v;                                                                      \
+    dq_fakequant_decode_fn dq_fakequant_decode_##v;                                                                    \
+    dq_fakequant_backward_fn dq_fakequant_backward_##v
 
 #endif

@@ -23,19 +23,21 @@ dlqat_status dq_grid_check(const dq_grid *grid, const char *tensor, int64_t in, 
     if (grid->group < 1 || in % grid->group != 0) {
         char divisors[256];
         list_divisors(in, divisors, sizeof divisors);
-        return dq_fail(error, DLQAT_ERROR_USAGE,
-                       "%s: --group-size %lld does not divide its input width %lld; these do: %sor -1 for one group per "
-                       "output channel",
-                       tensor, (long long)grid->group, (long long)in, divisors);
+        return dq_fail(
+            error, DLQAT_ERROR_USAGE,
+            "%s: --group-size %lld does not divide its input width %lld; these do: %sor -1 for one group per "
+            "output channel",
+            tensor, (long long)grid->group, (long long)in, divisors);
     }
     if (grid->scale != DQ_F16 && grid->scale != DQ_BF16 && grid->scale != DQ_F32)
         return dq_fail(error, DLQAT_ERROR_USAGE, "%s: scales of type %s; expected f16, bf16 or f32", tensor,
                        dq_dtype_info(grid->scale)->name);
     if (grid->scale == DQ_BF16 && grid->bits > 5)
-        return dq_fail(error, DLQAT_ERROR_USAGE,
-                       "%s: --scale-dtype bf16 is too coarse for %d bits (above 5 its rounding moves weights by more than a "
-                       "third of a step): use f16 or f32",
-                       tensor, grid->bits);
+        return dq_fail(
+            error, DLQAT_ERROR_USAGE,
+            "%s: --scale-dtype bf16 is too coarse for %d bits (above 5 its rounding moves weights by more than a "
+            "third of a step): use f16 or f32",
+            tensor, grid->bits);
     return DLQAT_OK;
 }
 

@@ -64,8 +64,12 @@ static const dq_recipe recipes[] = {
     },
 };
 
-size_t dq_recipe_count(void) { return sizeof recipes / sizeof recipes[0]; }
-const dq_recipe *dq_recipe_at(size_t index) { return &recipes[index]; }
+size_t dq_recipe_count(void) {
+    return sizeof recipes / sizeof recipes[0];
+}
+const dq_recipe *dq_recipe_at(size_t index) {
+    return &recipes[index];
+}
 
 dlqat_status dq_recipe_find(const char *name, const dq_recipe **recipe, dlqat_error *error) {
     char names[256] = "";
@@ -92,9 +96,10 @@ dq_trained dq_recipe_trained(const dq_recipe *recipe, int phase) {
 dlqat_status dq_recipe_check(const dq_recipe *recipe, dlqat_error *error) {
     if (recipe->adapter != DQ_ADAPTER_POOLED) return DLQAT_OK;
     if (recipe->magnitude || recipe->range != DQ_RANGE_MINMAX)
-        return dq_fail(error, DLQAT_ERROR_USAGE,
-                       "--method %s: its adapter lies in the offsets of a rounded base; use --range minmax --magnitude off",
-                       recipe->name);
+        return dq_fail(
+            error, DLQAT_ERROR_USAGE,
+            "--method %s: its adapter lies in the offsets of a rounded base; use --range minmax --magnitude off",
+            recipe->name);
     if (recipe->offset == DQ_OFFSET_NONE)
         return dq_fail(error, DLQAT_ERROR_USAGE, "--method %s lives in the offsets: it needs --offset float",
                        recipe->name);

@@ -2,17 +2,14 @@
  * DQ_VARIANT(name) giving each its own symbols; without it these are the reference. */
 #include "kernels/fakequant.h"
 
+#include "kernels/variant.h"
+
 #include <math.h>
-#include <stdbool.h>
 
 #ifndef DQ_VARIANT
 #define DQ_VARIANT(name) name##_c
+DQ_VARIANT_DECLARE(c);
 #endif
-
-dq_fakequant_adapt_fn DQ_VARIANT(dq_fakequant_adapt);
-dq_fakequant_codes_fn DQ_VARIANT(dq_fakequant_codes);
-dq_fakequant_decode_fn DQ_VARIANT(dq_fakequant_decode);
-dq_fakequant_backward_fn DQ_VARIANT(dq_fakequant_backward);
 
 enum { COLUMNS = 256 }; /* a stretch of a row whose B A stays in the first-level cache */
 
@@ -73,9 +70,12 @@ typedef struct mask_bounds {
 static mask_bounds bounds_of(dq_clip_mask mask, float Qn, float Qp) {
     const float e = 0x1p-12f;
     switch (mask) {
-    case DQ_MASK_VALUE: return (mask_bounds){false, nextafterf(Qn + e, Qp), nextafterf(Qp - e, Qn)};
-    case DQ_MASK_VALUE_CLOSED: return (mask_bounds){false, Qn - e, Qp + e};
-    case DQ_MASK_CODE: break;
+    case DQ_MASK_VALUE:
+        return (mask_bounds){false, nextafterf(Qn + e, Qp), nextafterf(Qp - e, Qn)};
+    case DQ_MASK_VALUE_CLOSED:
+        return (mask_bounds){false, Qn - e, Qp + e};
+    case DQ_MASK_CODE:
+        break;
     }
     return (mask_bounds){true, Qn, Qp};
 }
@@ -124,9 +124,11 @@ void DQ_VARIANT(dq_fakequant_backward)(const dq_fakequant *f, const float *V, fl
             /* The full stretch has a constant length, which is what lets it become straight vector code. */
             if (n >= DQ_FAKEQUANT_LANES) {
                 if (mask.on_round)
-                    backward_lanes(x + j, y + j, DQ_FAKEQUANT_LANES, s, b, cm, Qn, Qp, true, mask.low, mask.high, &sums);
+                    backward_lanes(x + j, y + j, DQ_FAKEQUANT_LANES, s, b, cm, Qn, Qp, true, mask.low, mask.high,
+                                   &sums);
                 else
-                    backward_lanes(x + j, y + j, DQ_FAKEQUANT_LANES, s, b, cm, Qn, Qp, false, mask.low, mask.high, &sums);
+                    backward_lanes(x + j, y + j, DQ_FAKEQUANT_LANES, s, b, cm, Qn, Qp, false, mask.low, mask.high,
+                                   &sums);
             } else
                 backward_lanes(x + j, y + j, n, s, b, cm, Qn, Qp, mask.on_round, mask.low, mask.high, &sums);
         }

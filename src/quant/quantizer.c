@@ -1,0 +1,194 @@
+#include "quant/quantizer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include <omp.h>
+
+const char *dq_parameter_name(dq_parameter_kind kind) {
+    static const char *const names[DQ_PARAMETERS] = {"s", "b", "m", "A", "B"};
+    return names[kind];
+}
+
+bool dq_quantizer_trains(const dq_quantizer *q, dq_parameter_kind kind, dq_trained trained) {
+    if (q->parameter[kind].rows == 0) return false;
+    switch (kind) {
+    case DQ_PARAMETER_SCALE:
+        return trained.grid;
+    case DQ_PARAMETER_OFFSET:
+        return trained.grid && q->grid.offset != DQ_OFFSET_NONE;
+    case DQ_PARAMETER_MAGNITUDE:
+        return trained.magnitude;
+    default:
+        return trained.adapter;
+    }
+}
+
+void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena, bool training) {
+    const dq_recipe *recipe = &q->recipe;
+    q->groups = q->in / q->grid.group;
+    bool adapter = recipe->adapter != DQ_ADAPTER_NONE;
+    q->rank = adapter ? recipe->rank : 0;
+    q->c = adapter ? (float)(recipe->alpha > 0 ? recipe->alpha / recipe->rank : 1.0) : 0.0f;
+    for (int kind = 0; kind < DQ_PARAMETERS; kind++) {
+        dq_parameter *p = &q->parameter[kind];
+        p->rows = q->out;
+        p->columns = q->groups;
+        if (kind == DQ_PARAMETER_A) {
+            p->rows = q->rank;
+            p->columns = recipe->adapter == DQ_ADAPTER_POOLED ? q->groups : q->in;
+        } else if (kind == DQ_PARAMETER_B)
+            p->columns = q->rank;
+        if (p->rows == 0 || p->columns == 0) p->rows = p->columns = 0;
+        size_t n = (size_t)(p->rows * p->columns);
+        p->value = n ? dq_arena_take(arena, n, sizeof(float)) : NULL;
+        p->gradient = p->moment1 = p->moment2 = NULL;
+        bool ever = (recipe->phase1 && dq_quantizer_trains(q, kind, dq_recipe_trained(recipe, 1))) ||
+                    dq_quantizer_trains(q, kind, dq_recipe_trained(recipe, 2));
+        if (!n || !training || !ever) continue;
+        p->gradient = dq_arena_take(arena, n, sizeof(float));
+        p->moment1 = dq_arena_take(arena, n, sizeof(float));
+        p->moment2 = dq_arena_take(arena, n, sizeof(float));
+    }
+    size_t grids = (size_t)(q->out * q->groups);
+    q->S = dq_arena_take(arena, grids, sizeof(float));
+    q->O = dq_arena_take(arena, grids, sizeof(float));
+    q->s_floor = dq_arena_take(arena, grids, sizeof(float));
+}
+
+/* The pooled adapter is not inside the rounding: rank 0. */
+dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t count) {
+    int64_t at = first * q->groups;
+    const dq_parameter *p = q->parameter;
+    return (dq_fakequant){
+        .rows = count,
+        .in = q->in,
+        .group = q->grid.group,
+        .bits = q->grid.bits,
+        .mask = q->recipe.mask,
+        .rank = q->recipe.adapter == DQ_ADAPTER_LORA ? q->rank : 0,
+        .c = q->c,
+        .A = p[DQ_PARAMETER_A].value,
+        .B = p[DQ_PARAMETER_B].value ? p[DQ_PARAMETER_B].value + first * q->rank : NULL,
+        .s = p[DQ_PARAMETER_SCALE].value + at,
+        .b = p[DQ_PARAMETER_OFFSET].value + at,
+        .m = p[DQ_PARAMETER_MAGNITUDE].value + at,
+        .S = q->S + at,
+        .O = q->O + at,
+    };
+}
+
+static void start_adapter(dq_quantizer *q, uint64_t seed) {
+    const dq_parameter *A = &q->parameter[DQ_PARAMETER_A], *B = &q->parameter[DQ_PARAMETER_B];
+    if (A->rows == 0) return;
+    size_t n = (size_t)(A->rows * A->columns);
+    float bound;
+    switch (q->recipe.init) {
+    case DQ_INIT_GAUSSIAN:
+        dq_random_normal(seed, DQ_STREAM_ADAPTER, q->index, 1.0f / (float)q->rank, A->value, n);
+        break;
+    case DQ_INIT_KAIMING:
+        bound = (float)(1.0 / sqrt((double)A->columns));
+        dq_random_fill(seed, DQ_STREAM_ADAPTER, q->index, -bound, bound, A->value, n);
+        break;
+    case DQ_INIT_XAVIER:
+        bound = (float)sqrt(6.0 / (double)(A->columns + A->rows));
+        dq_random_fill(seed, DQ_STREAM_ADAPTER, q->index, -bound, bound, A->value, n);
+        break;
+    }
+    memset(B->value, 0, (size_t)(B->rows * B->columns) * sizeof(float));
+}
+
+dlqat_status dq_quantizer_start(dq_quantizer *q, uint64_t seed, float *row, dlqat_error *error) {
+    float *s = q->parameter[DQ_PARAMETER_SCALE].value, *b = q->parameter[DQ_PARAMETER_OFFSET].value;
+    float *m = q->parameter[DQ_PARAMETER_MAGNITUDE].value;
+    for (int64_t i = 0; i < q->out; i++) {
+        q->base.rows(q->base.user, i, 1, row);
+        for (int64_t k = 0; k < q->groups; k++) {
+            int64_t at = i * q->groups + k;
+            if (!dq_grid_start(&q->grid, q->recipe.start, row + k * q->grid.group, q->grid.group, &s[at], &b[at]))
+                return dq_fail(
+                    error, DLQAT_ERROR_INPUT,
+                    "%s: a weight in row %lld is not a finite number; the model file is damaged or overflowed", q->name,
+                    (long long)i);
+            q->s_floor[at] = dq_grid_floor(&q->grid, s[at]);
+            m[at] = 1.0f;
+        }
+    }
+    start_adapter(q, seed);
+    return DLQAT_OK;
+}
+
+/* (c/g) sum_k B_ik A_kg */
+static float pooled_offset(const dq_quantizer *q, int64_t i, int64_t k) {
+    if (q->recipe.adapter != DQ_ADAPTER_POOLED) return 0.0f;
+    const float *A = q->parameter[DQ_PARAMETER_A].value + k, *B = q->parameter[DQ_PARAMETER_B].value + i * q->rank;
+    float sum = 0.0f;
+    for (int r = 0; r < q->rank; r++) sum += B[r] * A[r * q->groups];
+    return q->c / (float)q->grid.group * sum;
+}
+
+/* One row of refresh; returns how many groups the floor holds, or -1 when a stored value overflows. */
+static int64_t refresh_row(dq_quantizer *q, int64_t i, float *row) {
+    float *s = q->parameter[DQ_PARAMETER_SCALE].value + i * q->groups,
+          *b = q->parameter[DQ_PARAMETER_OFFSET].value + i * q->groups;
+    const float *m = q->parameter[DQ_PARAMETER_MAGNITUDE].value + i * q->groups, *least = q->s_floor + i * q->groups;
+    float *S = q->S + i * q->groups, *O = q->O + i * q->groups;
+    /* With an adapter inside the rounding the min-max grid follows V; else V is W0 and the grid stays. */
+    if (q->recipe.range == DQ_RANGE_MINMAX && q->recipe.adapter == DQ_ADAPTER_LORA) {
+        dq_fakequant view = dq_quantizer_view(q, i, 1);
+        q->base.rows(q->base.user, i, 1, row);
+        q->kernels->fakequant_adapt(&view, row);
+        for (int64_t k = 0; k < q->groups; k++)
+            if (!dq_grid_start(&q->grid, q->recipe.start, row + k * q->grid.group, q->grid.group, &s[k], &b[k]))
+                return -1;
+    }
+    int64_t held = 0;
+    for (int64_t k = 0; k < q->groups; k++) {
+        if (!(s[k] > least[k])) {
+            held += s[k] < least[k];
+            if (isfinite(s[k])) s[k] = least[k];
+        }
+        dq_grid_stored(&q->grid, s[k], b[k], m[k], pooled_offset(q, i, k), &S[k], &O[k]);
+        if (!isfinite(S[k]) || !isfinite(O[k])) return -1;
+    }
+    return held;
+}
+
+dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, float *scratch, int64_t *held,
+                                  dlqat_error *error) {
+    int64_t total = 0, failed = -1;
+#pragma omp parallel for num_threads(compute->threads) schedule(static) reduction(+ : total) reduction(max : failed)
+    for (int64_t i = 0; i < q->out; i++) {
+        int64_t row = refresh_row(q, i, scratch + omp_get_thread_num() * q->in);
+        if (row < 0)
+            failed = failed > i ? failed : i;
+        else
+            total += row;
+    }
+    if (held) *held = total;
+    if (failed >= 0)
+        return dq_fail(
+            error, DLQAT_ERROR_NUMERIC,
+            "%s: a scale or offset of row %lld is not a finite %s: lower --learning-rate, or use --scale-dtype f32",
+            q->name, (long long)failed, dq_dtype_info(q->grid.scale)->name);
+    return DLQAT_OK;
+}
+
+void dq_quantizer_rows(const dq_quantizer *q, int64_t first, int64_t count, float *dst) {
+    dq_fakequant view = dq_quantizer_view(q, first, count);
+    q->base.rows(q->base.user, first, count, dst);
+    q->kernels->fakequant_adapt(&view, dst);
+    q->kernels->fakequant_codes(&view, dst);
+    q->kernels->fakequant_decode(&view, dst);
+}
+
+void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uint8_t *codes, float *scratch) {
+    for (int64_t i = 0; i < count; i++) {
+        dq_fakequant view = dq_quantizer_view(q, first + i, 1);
+        q->base.rows(q->base.user, first + i, 1, scratch);
+        q->kernels->fakequant_adapt(&view, scratch);
+        q->kernels->fakequant_codes(&view, scratch);
+        for (int64_t j = 0; j < q->in; j++) codes[i * q->in + j] = (uint8_t)scratch[j];
+    }
+}

@@ -1,0 +1,86 @@
+/* The quantizer of one linear: its trainable state, the weight it makes, and the gradients of that state.
+ *
+ * Parameters (f32 masters), per group or per adapter:
+ *     s, b, m [out, groups]     A [rank, in], B [out, rank]     pooled adapter: A [rank, groups]
+ * Derived from them by dq_quantizer_refresh after every change:
+ *     S, O [out, groups]        what the file stores (grid.h)
+ * The weight:  W_hat = fl(fl(S u) + O),  u = clip(round((V - b)/s)) - Qn,  V = W0 + c B A  (fakequant.h)
+ * The same code makes W_hat for the training forward, for evaluation and for export: what is trained is what is shipped. */
+#ifndef DQ_QUANT_QUANTIZER_H
+#define DQ_QUANT_QUANTIZER_H
+
+#include "base/arena.h"
+#include "base/random.h"
+#include "kernels/kernels.h"
+#include "quant/grid.h"
+
+/* Where the frozen weight W0 comes from: rows [first, first + count) as f32 to dst [count, in]. Callable from several threads. */
+typedef struct dq_base {
+    void (*rows)(const void *user, int64_t first, int64_t count, float *dst);
+    const void *user;
+} dq_base;
+
+typedef enum dq_parameter_kind {
+    DQ_PARAMETER_SCALE,
+    DQ_PARAMETER_OFFSET,
+    DQ_PARAMETER_MAGNITUDE,
+    DQ_PARAMETER_A,
+    DQ_PARAMETER_B,
+    DQ_PARAMETERS
+} dq_parameter_kind;
+
+/* One array of trainable numbers. grad, moment1 and moment2 are NULL where the recipe never trains it. */
+typedef struct dq_parameter {
+    float *value, *gradient, *moment1, *moment2;
+    int64_t rows, columns; /* 0 x 0: the recipe has none */
+} dq_parameter;
+
+typedef struct dq_quantizer {
+    const char *name; /* module path, borrowed */
+    dq_recipe recipe;
+    dq_grid grid;
+    dq_base base;
+    int64_t out, in, groups;
+    int rank;
+    float c;        /* alpha / rank */
+    uint32_t index; /* of the linear: its random stream */
+    const dq_kernels *kernels;
+    dq_parameter parameter[DQ_PARAMETERS];
+    float *S, *O;   /* [out, groups] */
+    float *s_floor; /* [out, groups] */
+} dq_quantizer;
+
+/* Short names of the parameters in files and messages: "s", "b", "m", "A", "B". */
+const char *dq_parameter_name(dq_parameter_kind kind);
+
+/* Sets the shapes and carves the arrays from the arena (count first, then carve). training: with gradients and moments. */
+void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena, bool training);
+
+/* s, b from W0 by the recipe's start; m = 1; A at random from (seed, index), B = 0; then refresh. A weight that is not finite
+ * is ERROR_INPUT naming the tensor. row: scratch [in]. */
+dlqat_status dq_quantizer_start(dq_quantizer *q, uint64_t seed, float *row, dlqat_error *error);
+
+/* After parameters changed: keeps s at or above its floor, follows V where the range is minmax, and makes S and O. Returns how many
+ * groups the floor holds. compute->threads threads; scratch: compute->threads rows of `in`. A stored scale that overflows
+ * its type is ERROR_NUMERIC. */
+dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, float *scratch, int64_t *held,
+                                  dlqat_error *error);
+
+/* Rows [first, first + count) of W_hat to dst [count, in]; callable from several threads, the same bits however divided. */
+void dq_quantizer_rows(const dq_quantizer *q, int64_t first, int64_t count, float *dst);
+/* Codes u of the same rows, [count, in]; scratch [in]. */
+void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uint8_t *codes, float *scratch);
+
+/* Adds to the gradients of what `trained` names, from dy [T, out] and the layer's input x [T, in]; G = dy^T x.
+ * scratch: dq_quantizer_scratch floats. */
+size_t dq_quantizer_scratch(const dq_quantizer *q, int threads, int64_t T);
+void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
+                           const float *x, int64_t T, float *scratch);
+
+/* What the kernels see of rows [first, first + count). */
+dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t count);
+
+/* Whether a phase trains this parameter here (b never without an offset). */
+bool dq_quantizer_trains(const dq_quantizer *q, dq_parameter_kind kind, dq_trained trained);
+
+#endif

@@ -1,0 +1,121 @@
+/* Gradients of a quantizer's parameters.
+ *
+ *   G = dy^T x                                             [out, in], a tile of rows at a time, never whole
+ *   inside the rounding (lora):   ds, db, dm, dV from G and V (fakequant.h) ;  dB = c dV A^T ;  dA = c B^T dV
+ *   pooled (QA-LoRA):             dO = dy^T (x summed over each group)      ;  dB = (c/g) dO A^T ;  dA = (c/g) B^T dO */
+#include "quant/quantizer.h"
+
+#include <string.h>
+
+enum { TILE_ROWS = 256 };
+
+static int64_t tile_rows(const dq_quantizer *q) {
+    return q->out < TILE_ROWS ? q->out : TILE_ROWS;
+}
+
+size_t dq_quantizer_scratch(const dq_quantizer *q, int threads, int64_t T) {
+    (void)threads;
+    if (q->recipe.adapter == DQ_ADAPTER_POOLED) return (size_t)(T * q->groups + q->out * q->groups);
+    return (size_t)(2 * tile_rows(q) * q->in);
+}
+
+/* dB (rows of the tile) += D A^T ; dA += B^T D, with D [rows, columns of A] already scaled. */
+static void adapter_gradients(dq_quantizer *q, const dq_compute *compute, const float *D, int64_t first, int64_t rows) {
+    const dq_parameter *A = &q->parameter[DQ_PARAMETER_A], *B = &q->parameter[DQ_PARAMETER_B];
+    int64_t columns = A->columns;
+    dq_gemm dB = {.m = rows,
+                  .n = q->rank,
+                  .k = columns,
+                  .a = D,
+                  .a_row = columns,
+                  .a_column = 1,
+                  .b = A->value,
+                  .b_row = 1,
+                  .b_column = columns,
+                  .c = B->gradient + first * q->rank,
+                  .c_row = q->rank,
+                  .accumulate = true};
+    compute->kernels->gemm(compute, &dB);
+    dq_gemm dA = {.m = q->rank,
+                  .n = columns,
+                  .k = rows,
+                  .a = B->value + first * q->rank,
+                  .a_row = 1,
+                  .a_column = q->rank,
+                  .b = D,
+                  .b_row = columns,
+                  .b_column = 1,
+                  .c = A->gradient,
+                  .c_row = columns,
+                  .accumulate = true};
+    compute->kernels->gemm(compute, &dA);
+}
+
+static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const float *dy, const float *x, int64_t T,
+                            float *scratch) {
+    float *pooled = scratch, *dO = scratch + T * q->groups;
+    const int64_t g = q->grid.group, groups = q->groups, in = q->in;
+    const float scale = q->c / (float)g;
+#pragma omp parallel for num_threads(compute->threads) schedule(static)
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t k = 0; k < groups; k++) {
+            const float *piece = x + t * in + k * g;
+            float sum = 0.0f;
+            for (int64_t j = 0; j < g; j++) sum += piece[j];
+            pooled[t * groups + k] = scale * sum;
+        }
+    dq_gemm product = {.m = q->out,
+                       .n = groups,
+                       .k = T,
+                       .a = dy,
+                       .a_row = 1,
+                       .a_column = q->out,
+                       .b = pooled,
+                       .b_row = groups,
+                       .b_column = 1,
+                       .c = dO,
+                       .c_row = groups};
+    compute->kernels->gemm(compute, &product);
+    adapter_gradients(q, compute, dO, 0, q->out);
+}
+
+void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
+                           const float *x, int64_t T, float *scratch) {
+    if (q->recipe.adapter == DQ_ADAPTER_POOLED) {
+        if (trained.adapter) pooled_backward(q, compute, dy, x, T, scratch);
+        return;
+    }
+    const int64_t in = q->in;
+    const bool adapter = dq_quantizer_trains(q, DQ_PARAMETER_A, trained);
+    dq_parameter *p = q->parameter;
+    float *ds = dq_quantizer_trains(q, DQ_PARAMETER_SCALE, trained) ? p[DQ_PARAMETER_SCALE].gradient : NULL;
+    float *db = dq_quantizer_trains(q, DQ_PARAMETER_OFFSET, trained) ? p[DQ_PARAMETER_OFFSET].gradient : NULL;
+    float *dm = dq_quantizer_trains(q, DQ_PARAMETER_MAGNITUDE, trained) ? p[DQ_PARAMETER_MAGNITUDE].gradient : NULL;
+    float *G = scratch, *V = scratch + tile_rows(q) * in;
+
+    for (int64_t first = 0; first < q->out; first += TILE_ROWS) {
+        int64_t rows = q->out - first < TILE_ROWS ? q->out - first : TILE_ROWS;
+        dq_gemm product = {.m = rows,
+                           .n = in,
+                           .k = T,
+                           .a = dy + first,
+                           .a_row = 1,
+                           .a_column = q->out,
+                           .b = x,
+                           .b_row = in,
+                           .b_column = 1,
+                           .c = G,
+                           .c_row = in};
+        compute->kernels->gemm(compute, &product);
+#pragma omp parallel for num_threads(compute->threads) schedule(static)
+        for (int64_t i = 0; i < rows; i++) {
+            int64_t at = (first + i) * q->groups;
+            dq_fakequant row = dq_quantizer_view(q, first + i, 1);
+            dq_fakequant_sums sums = {.ds = ds ? ds + at : NULL, .db = db ? db + at : NULL, .dm = dm ? dm + at : NULL};
+            q->base.rows(q->base.user, first + i, 1, V + i * in);
+            q->kernels->fakequant_adapt(&row, V + i * in);
+            q->kernels->fakequant_backward(&row, V + i * in, G + i * in, &sums);
+        }
+        if (adapter) adapter_gradients(q, compute, G, first, rows);
+    }
+}
