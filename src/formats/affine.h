@@ -14,7 +14,7 @@ typedef struct dq_affine {
     int64_t out, in, group; /* group: columns that share S and O; in for one group per output channel */
     int bits;
     dq_dtype scale_dtype;
-    const uint32_t *codes; /* [out, row_words] */
+    const uint32_t *codes;        /* [out, row_words] */
     const void *scales, *offsets; /* [out, in / group] */
 } dq_affine;
 

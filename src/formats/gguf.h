@@ -5,10 +5,12 @@
 
 #include "formats/tensor.h"
 
+/* clang-format off */
 typedef enum dq_gguf_type {
     DQ_GGUF_U8, DQ_GGUF_I8, DQ_GGUF_U16, DQ_GGUF_I16, DQ_GGUF_U32, DQ_GGUF_I32, DQ_GGUF_F32, DQ_GGUF_BOOL,
     DQ_GGUF_STRING, DQ_GGUF_ARRAY, DQ_GGUF_U64, DQ_GGUF_I64, DQ_GGUF_F64
 } dq_gguf_type;
+/* clang-format on */
 
 typedef struct dq_gguf dq_gguf;
 

@@ -28,7 +28,8 @@ void dq_safetensors_set_metadata(dq_safetensors_writer *writer, const char *key,
 dlqat_status dq_safetensors_declare(dq_safetensors_writer *writer, const char *name, dq_dtype dtype, int dimensions,
                                     const int64_t *shape, void *user, dlqat_error *error);
 /* Writes the header at the first call; then *tensor (data NULL) and *user are the next ones to put; *tensor is NULL at the end. */
-dlqat_status dq_safetensors_next(dq_safetensors_writer *writer, const dq_tensor **tensor, void **user, dlqat_error *error);
+dlqat_status dq_safetensors_next(dq_safetensors_writer *writer, const dq_tensor **tensor, void **user,
+                                 dlqat_error *error);
 /* Bytes of the tensor that next named, in as many pieces as wanted; too many is an error, too few is one at next. */
 dlqat_status dq_safetensors_put(dq_safetensors_writer *writer, const void *bytes, size_t size, dlqat_error *error);
 /* Commits (sync, rename) and frees the writer, also when it fails. */
