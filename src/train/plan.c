@@ -1,0 +1,82 @@
+#include "train/plan.h"
+
+#include "base/file.h"
+#include "model/pass.h"
+
+#include <string.h>
+
+size_t dq_plan_weight_bytes(const dq_weight *weight) {
+    if (weight->kind == DQ_WEIGHT_TENSOR) return weight->tensor ? weight->tensor->bytes : 0;
+    if (weight->kind != DQ_WEIGHT_AFFINE) return 0;
+    const dq_affine *a = &weight->affine;
+    size_t codes = (size_t)a->out * (size_t)dq_affine_row_words(a->in, a->bits) * sizeof(uint32_t);
+    size_t scale = (size_t)dq_dtype_info(a->scale_dtype)->block_bytes;
+    return codes + 2 * (size_t)a->out * (size_t)dq_affine_groups(a) * scale;
+}
+
+static size_t model_bytes(dq_model *model) {
+    size_t bytes = dq_plan_weight_bytes(&model->embedding);
+    if (!model->config.tied) bytes += dq_plan_weight_bytes(&model->head);
+    for (int i = 0; i < dq_model_linear_count(model); i++)
+        bytes += dq_plan_weight_bytes(&dq_model_linear(model, i)->base);
+    return bytes;
+}
+
+/* Fills in all bytes for the two decisions that the plan holds. */
+static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *options, dlqat_error *error) {
+    dq_quantizer_set_options how = {
+        .training = true, .resident = plan->resident, .threads = plan->threads, .capacity = plan->capacity};
+    dq_quantizer_set_bytes set = {0};
+    DQ_TRY(dq_quantizer_set_plan(&set, model, options, &how, error));
+    dq_pass_options pass = {.capacity = plan->capacity, .training = true, .checkpoint = plan->checkpoint};
+
+    plan->weights = model_bytes(model);
+    plan->what = set.what;
+    plan->parameters = set.parameters;
+    plan->optimizer = set.optimizer;
+    plan->stored = set.stored;
+    plan->activations = dq_pass_bytes(model, &pass);
+    plan->scratch = set.scratch;
+    plan->workspace = dq_workspace_bytes(plan->threads);
+    plan->batch = 4 * sizeof(int32_t) * (size_t)plan->capacity; /* dq_batch: ids, position, row_start, label */
+
+    const size_t items[] = {plan->weights,     plan->what,    plan->parameters, plan->optimizer, plan->stored,
+                            plan->activations, plan->scratch, plan->workspace,  plan->batch};
+    plan->total = 0;
+    for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
+        if (items[i] > SIZE_MAX - plan->total)
+            return dq_fail(
+                error, DLQAT_ERROR_MEMORY,
+                "a micro-batch of %lld tokens needs more memory than can be addressed: lower --batch-size or "
+                "--max-length",
+                (long long)plan->capacity);
+        plan->total += items[i];
+    }
+    plan->fits = !plan->available || plan->total <= plan->available;
+    return DLQAT_OK;
+}
+
+/* Whether an option that is on, off or automatic (NULL) admits this value. */
+static bool admits(const char *choice, bool value) {
+    return !choice || (strcmp(choice, "on") == 0) == value;
+}
+
+dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+                          const dq_compute *compute, dlqat_error *error) {
+    const dq_settings *settings = dq_options_settings(options);
+    /* Fastest first: making W_hat anew for each block costs more than a second forward. */
+    static const struct {
+        bool resident, checkpoint;
+    } ways[] = {{true, false}, {true, true}, {false, false}, {false, true}};
+
+    *plan = (dq_plan){.capacity = capacity, .threads = compute->threads, .available = dq_available_memory_bytes()};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        if (!admits(settings->resident_weights, ways[i].resident)) continue;
+        if (!admits(settings->checkpoint_activations, ways[i].checkpoint)) continue;
+        plan->resident = ways[i].resident;
+        plan->checkpoint = ways[i].checkpoint;
+        DQ_TRY(count(plan, model, options, error));
+        if (!plan->available || (double)plan->total <= DQ_PLAN_SHARE * (double)plan->available) break;
+    }
+    return DLQAT_OK;
+}

@@ -1,0 +1,45 @@
+/* The memory plan of a training run: what it will take, item by item, before anything is allocated; and the two decisions
+ * that follow from it. The trainer makes the same plan that `dlqat info` shows. */
+#ifndef DQ_TRAIN_PLAN_H
+#define DQ_TRAIN_PLAN_H
+
+#include "kernels/kernels.h"
+#include "train/quantizer_set.h"
+
+typedef struct dq_plan {
+    /* Decisions. The options --resident-weights and --checkpoint-activations settle them; on auto the fastest of
+     *     resident  ->  resident, checkpoint  ->  neither  ->  checkpoint
+     * that stays within DQ_PLAN_SHARE of the available memory is taken, or the last one where none does. */
+    bool resident;   /* W_hat of every linear is kept as f32 from step to step */
+    bool checkpoint; /* of each block its input alone is kept; the backward recomputes the rest */
+    bool fits;       /* total is within the available memory (true where the system does not say how much that is) */
+
+    int64_t capacity; /* tokens of the largest micro-batch */
+    int threads;
+
+    /* Bytes. */
+    size_t weights; /* of the frozen weights, as the file holds them; mapped: the system can drop and read them again */
+    size_t what;    /* W_hat as f32, if resident */
+    size_t parameters;  /* trainable numbers, f32 */
+    size_t optimizer;   /* their gradients and moments */
+    size_t stored;      /* S and O */
+    size_t activations; /* the pass: activations, what the backward needs, one chunk of logits, one block's weights */
+    size_t scratch;     /* of the quantizers' backward */
+    size_t workspace;   /* of the kernels */
+    size_t batch;       /* ids, positions and labels of the micro-batch */
+    size_t total;
+    uint64_t available; /* before the run; 0: unknown */
+} dq_plan;
+
+/* An automatic decision leaves room for the system's own caches and for other programs. */
+#define DQ_PLAN_SHARE 0.6
+
+/* capacity: tokens of the largest micro-batch, at most batch_size * max_length. options: of train, compare or info. Opens nothing
+ * and allocates nothing that lasts. */
+dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+                          const dq_compute *compute, dlqat_error *error);
+
+/* Bytes of a weight in its file. */
+size_t dq_plan_weight_bytes(const dq_weight *weight);
+
+#endif
