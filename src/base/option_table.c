@@ -114,8 +114,7 @@ static const dq_option_row table[] = {
     REAL("adam-epsilon", adam_epsilon, "1e-08", 0, 1, TRAINING, TRAIN, "Added to AdamW's root."),
     REAL("max-grad-norm", max_grad_norm, "0", 0, FLT_MAX, TRAINING, TRAIN,
          "Clip the gradient's norm to this; 0: never."),
-    INTEGER("seed", seed, "N", "42", 0, SEED_MAX, TRAINING | DLQAT_GENERATE, TRAIN,
-            "Same seed and same threads: the same bits."),
+    INTEGER("seed", seed, "N", "42", 0, SEED_MAX, TRAINING, TRAIN, "Same seed and same threads: the same bits."),
 
     INTEGER("max-length", max_length, "N", "256", 2, 1 << 24, READING, DATA,
             "Longest row in tokens; longer ones are cut."),
@@ -162,6 +161,7 @@ static const dq_option_row table[] = {
             "Draw from so many of the likeliest tokens; 0: from all."),
     REAL("top-p", top_p, "1", DBL_MIN, 1, DLQAT_GENERATE, TEXT,
          "Draw from the smallest set of the likeliest tokens that has this probability."),
+    INTEGER("seed", seed, "N", "42", 0, SEED_MAX, DLQAT_GENERATE, TEXT, "Of the draws."),
     FLAG("no-special", no_special, DLQAT_TOKENIZE, TEXT, "Add no BOS or EOS; with --decode leave special tokens out."),
     FLAG("lines", lines, DLQAT_TOKENIZE, TEXT, "Each line is a text of its own."),
     FLAG("decode", decode, DLQAT_TOKENIZE, TEXT, "From ids to text."),

@@ -1,0 +1,28 @@
+/* Stands in for the commands that are not there yet, so that the program links. The definitions are weak, and the file
+ * is the last of the archive, so that a real one always wins; an entry goes when its command comes. */
+#include "base/error.h"
+
+#define MISSING(name)                                                                                                  \
+    __attribute__((weak))                                                                                              \
+    dlqat_status dlqat_##name(const dlqat_options *options, const dlqat_callbacks *callbacks, dlqat_error *error) {    \
+        (void)callbacks;                                                                                               \
+        DQ_TRY(dlqat_options_check(options, error));                                                                   \
+        return dq_fail(error, DLQAT_ERROR_UNSUPPORTED, #name ": not in this build yet");                               \
+    }
+
+MISSING(train)
+MISSING(quantize)
+MISSING(eval)
+MISSING(export)
+MISSING(generate)
+MISSING(info)
+MISSING(compare)
+
+__attribute__((weak)) dlqat_status dlqat_tokenize(const dlqat_options *options, const char *text, size_t length,
+                                                  const dlqat_callbacks *callbacks, dlqat_error *error) {
+    (void)text;
+    (void)length;
+    (void)callbacks;
+    DQ_TRY(dlqat_options_check(options, error));
+    return dq_fail(error, DLQAT_ERROR_UNSUPPORTED, "tokenize: not in this build yet");
+}
