@@ -40,22 +40,27 @@ void dq_arena_release(dq_arena *arena) {
     memset(arena, 0, sizeof *arena);
 }
 
+/* The pointer that calloc gave stands in front of the aligned block: fresh pages come zeroed from the system, and are not
+ * touched (so not resident) before they are used. */
 void *dq_alloc(size_t count, size_t size, const char *what, dlqat_error *error) {
     enum { HUGE_PAGE = 2 << 20 };
     size_t bytes;
-    void *memory = NULL;
     if (round_up(count, size, &bytes)) {
-        if (bytes == 0) bytes = DQ_ALIGNMENT;
-        bool large = bytes >= 4 * (size_t)HUGE_PAGE;
-        if (large) bytes = (bytes + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
-        memory = aligned_alloc(large ? HUGE_PAGE : DQ_ALIGNMENT, bytes);
-        if (memory && large) madvise(memory, bytes, MADV_HUGEPAGE); /* a hint; refusal changes nothing */
-        if (memory) memset(memory, 0, bytes);
+        size_t alignment = bytes >= 4 * (size_t)HUGE_PAGE ? HUGE_PAGE : DQ_ALIGNMENT, room = alignment + sizeof(void *);
+        unsigned char *raw = bytes <= SIZE_MAX - room ? calloc(bytes + room, 1) : NULL;
+        if (raw) {
+            uintptr_t at = ((uintptr_t)raw + sizeof(void *) + alignment - 1) & ~(uintptr_t)(alignment - 1);
+            void **block = (void **)at;
+            block[-1] = raw;
+            if (alignment == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE); /* a hint; refusal changes nothing */
+            return block;
+        }
     }
-    if (!memory)
-        dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for %s (%zu x %zu bytes): choose a smaller batch or length", what,
-                count, size);
-    return memory;
+    dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for %s (%zu x %zu bytes): choose a smaller batch or length", what,
+            count, size);
+    return NULL;
 }
 
-void dq_free(void *memory) { free(memory); }
+void dq_free(void *memory) {
+    if (memory) free(((void **)memory)[-1]);
+}

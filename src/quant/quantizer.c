@@ -45,7 +45,8 @@ void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena, bool training) {
         p->gradient = p->moment1 = p->moment2 = NULL;
         bool ever = (recipe->phase1 && dq_quantizer_trains(q, kind, dq_recipe_trained(recipe, 1))) ||
                     dq_quantizer_trains(q, kind, dq_recipe_trained(recipe, 2));
-        if (!n || !training || !ever) continue;
+        p->trained = n && training && ever;
+        if (!p->trained) continue;
         p->gradient = dq_arena_take(arena, n, sizeof(float));
         p->moment1 = dq_arena_take(arena, n, sizeof(float));
         p->moment2 = dq_arena_take(arena, n, sizeof(float));

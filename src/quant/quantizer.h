@@ -29,10 +29,11 @@ typedef enum dq_parameter_kind {
     DQ_PARAMETERS
 } dq_parameter_kind;
 
-/* One array of trainable numbers. grad, moment1 and moment2 are NULL where the recipe never trains it. */
+/* One array of trainable numbers. gradient, moment1 and moment2 are NULL where it is not trained. */
 typedef struct dq_parameter {
     float *value, *gradient, *moment1, *moment2;
     int64_t rows, columns; /* 0 x 0: the recipe has none */
+    bool trained;          /* in some phase, and laid out for training */
 } dq_parameter;
 
 typedef struct dq_quantizer {
@@ -73,7 +74,7 @@ void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uin
 
 /* Adds to the gradients of what `trained` names, from dy [T, out] and the layer's input x [T, in]; G = dy^T x.
  * scratch: dq_quantizer_scratch floats. */
-size_t dq_quantizer_scratch(const dq_quantizer *q, int threads, int64_t T);
+size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T);
 void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
                            const float *x, int64_t T, float *scratch);
 

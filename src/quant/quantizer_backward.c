@@ -13,8 +13,7 @@ static int64_t tile_rows(const dq_quantizer *q) {
     return q->out < TILE_ROWS ? q->out : TILE_ROWS;
 }
 
-size_t dq_quantizer_scratch(const dq_quantizer *q, int threads, int64_t T) {
-    (void)threads;
+size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T) {
     if (q->recipe.adapter == DQ_ADAPTER_POOLED) return (size_t)(T * q->groups + q->out * q->groups);
     return (size_t)(2 * tile_rows(q) * q->in);
 }

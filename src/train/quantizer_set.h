@@ -9,12 +9,12 @@
 
 typedef struct dq_quantizer_set {
     dq_model *model;
-    int count;         /* linears of the model */
-    dq_quantizer *at;  /* [count]; at[i].out is 0 where linear i is excluded */
-    dq_recipe recipe;  /* resolved: the table's row with the options in place */
-    bool resident;     /* W_hat of every linear is kept as f32 */
-    float **what;      /* [count] [out, in], when resident */
-    float *scratch;    /* scratch_floats: threads rows, or what a backward of capacity tokens needs */
+    int count;        /* linears of the model */
+    dq_quantizer *at; /* [count]; at[i].out is 0 where linear i is excluded */
+    dq_recipe recipe; /* resolved: the table's row with the options in place */
+    bool resident;    /* W_hat of every linear is kept as f32 */
+    float **what;     /* [count] [out, in], when resident */
+    float *scratch;   /* scratch_floats: threads rows, or what a backward of capacity tokens needs */
     size_t scratch_floats;
     dq_arena arena;
     int64_t groups, held; /* of all linears: groups, and those whose s the floor held at the last refresh */
@@ -25,14 +25,14 @@ typedef struct dq_quantizer_set {
 dlqat_status dq_resolve_recipe(dq_recipe *recipe, const dlqat_options *options, dlqat_error *error);
 /* The grid of linear `index`: bits, --bits-for (the last pattern that matches the module path wins), group size (auto: the largest
  * of 128, 64, 32 that divides every included tensor's width), scale type. excluded: --exclude matches. */
-dlqat_status dq_resolve_grid(const dq_model *model, const dq_settings *settings, int index, dq_grid *grid, bool *excluded,
-                             dlqat_error *error);
+dlqat_status dq_resolve_grid(const dq_model *model, const dq_settings *settings, int index, dq_grid *grid,
+                             bool *excluded, dlqat_error *error);
 
 typedef struct dq_quantizer_set_options {
-    bool training;      /* with gradients and moments */
+    bool training; /* with gradients and moments */
     bool resident;
     int threads;
-    int64_t capacity;   /* tokens of the largest batch, for the backward's scratch; 0 without training */
+    int64_t capacity; /* tokens of the largest batch, for the backward's scratch; 0 without training */
 } dq_quantizer_set_options;
 
 /* Checks every grid, lays out and starts the quantizers (start, refresh), and attaches them: model->layer[..].linear[..].active.

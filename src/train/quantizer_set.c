@@ -1,0 +1,187 @@
+#include "train/quantizer_set.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static void base_rows(const void *user, int64_t first, int64_t count, float *dst) {
+    dq_weight_rows(user, first, count, dst);
+}
+
+static void quantized_rows(const dq_weight *weight, int64_t first, int64_t count, float *dst) {
+    dq_quantizer_rows(weight->user, first, count, dst);
+}
+
+/* What is to be quantized, and how: every quantizer but for its arrays. */
+static dlqat_status describe(dq_quantizer_set *set, const dlqat_options *options, const dq_kernels *kernels,
+                             dlqat_error *error) {
+    DQ_TRY(dq_resolve_recipe(&set->recipe, options, error));
+    int included = 0;
+    for (int i = 0; i < set->count; i++) {
+        dq_linear *linear = dq_model_linear(set->model, i);
+        dq_grid grid;
+        bool excluded;
+        DQ_TRY(dq_resolve_grid(set->model, dq_options_settings(options), i, &grid, &excluded, error));
+        if (excluded) continue;
+        included++;
+        set->at[i] = (dq_quantizer){
+            .name = linear->name,
+            .recipe = set->recipe,
+            .grid = grid,
+            .base = {.rows = base_rows, .user = &linear->base},
+            .out = linear->base.out,
+            .in = linear->base.in,
+            .index = (uint32_t)i,
+            .kernels = kernels,
+        };
+    }
+    if (included == 0) return dq_fail(error, DLQAT_ERROR_USAGE, "--exclude leaves no linear to quantize");
+    return DLQAT_OK;
+}
+
+/* Carves (or counts) all arrays of the set, in the order of its bytes' names. */
+static void lay_out(dq_quantizer_set *set, const dq_quantizer_set_options *how, dq_quantizer_set_bytes *bytes) {
+    dq_arena *arena = &set->arena;
+    for (int i = 0; i < set->count; i++) {
+        dq_quantizer *q = &set->at[i];
+        if (q->out == 0) continue;
+        dq_quantizer_lay_out(q, arena, how->training);
+        for (int kind = 0; kind < DQ_PARAMETERS; kind++) {
+            size_t n = (size_t)(q->parameter[kind].rows * q->parameter[kind].columns) * sizeof(float);
+            bytes->parameters += n;
+            if (q->parameter[kind].trained) bytes->optimizer += 3 * n;
+        }
+        bytes->stored += 3 * (size_t)(q->out * q->groups) * sizeof(float);
+    }
+    size_t before = arena->used;
+    for (int i = 0; i < set->count && how->resident; i++)
+        if (set->at[i].out)
+            set->what[i] = dq_arena_take(arena, (size_t)(set->at[i].out * set->at[i].in), sizeof(float));
+    bytes->what = arena->used - before;
+    set->scratch_floats = 0;
+    for (int i = 0; i < set->count; i++) {
+        const dq_quantizer *q = &set->at[i];
+        if (q->out == 0) continue;
+        size_t rows = (size_t)how->threads * (size_t)q->in;
+        size_t backward = how->training ? dq_quantizer_scratch(q, how->capacity) : 0;
+        if (set->scratch_floats < rows) set->scratch_floats = rows;
+        if (set->scratch_floats < backward) set->scratch_floats = backward;
+    }
+    set->scratch = dq_arena_take(arena, set->scratch_floats, sizeof(float));
+    bytes->scratch = set->scratch_floats * sizeof(float);
+}
+
+static dlqat_status prepare(dq_quantizer_set *set, dq_model *model, const dlqat_options *options,
+                            const dq_quantizer_set_options *how, const dq_kernels *kernels,
+                            dq_quantizer_set_bytes *bytes, dlqat_error *error) {
+    memset(set, 0, sizeof *set);
+    memset(bytes, 0, sizeof *bytes);
+    set->model = model;
+    set->count = dq_model_linear_count(model);
+    set->resident = how->resident;
+    set->at = calloc((size_t)set->count + 1, sizeof *set->at);
+    set->what = calloc((size_t)set->count + 1, sizeof *set->what);
+    if (!set->at || !set->what) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the list of quantizers");
+    DQ_TRY(describe(set, options, kernels, error));
+    lay_out(set, how, bytes);
+    return DLQAT_OK;
+}
+
+dlqat_status dq_quantizer_set_plan(dq_quantizer_set_bytes *bytes, dq_model *model, const dlqat_options *options,
+                                   const dq_quantizer_set_options *how, dlqat_error *error) {
+    dq_quantizer_set set;
+    dlqat_status status = prepare(&set, model, options, how, NULL, bytes, error);
+    free(set.at);
+    free(set.what);
+    return status;
+}
+
+dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const dlqat_options *options,
+                                   const dq_quantizer_set_options *how, const dq_compute *compute, dlqat_error *error) {
+    dq_quantizer_set_bytes bytes;
+    dlqat_status status = prepare(set, model, options, how, compute->kernels, &bytes, error);
+    if (status == DLQAT_OK) status = dq_arena_reserve(&set->arena, "quantizers", error);
+    if (status == DLQAT_OK) {
+        lay_out(set, how, &bytes);
+        const dq_settings *settings = dq_options_settings(options);
+        for (int i = 0; i < set->count && status == DLQAT_OK; i++)
+            if (set->at[i].out) status = dq_quantizer_start(&set->at[i], (uint64_t)settings->seed, set->scratch, error);
+    }
+    if (status == DLQAT_OK) status = dq_quantizer_set_refresh(set, compute, error);
+    if (status != DLQAT_OK) {
+        dq_quantizer_set_close(set);
+        return status;
+    }
+    for (int i = 0; i < set->count; i++) {
+        const dq_quantizer *q = &set->at[i];
+        if (q->out == 0) continue;
+        dq_model_linear(model, i)->active = (dq_weight){
+            .out = q->out,
+            .in = q->in,
+            .rows = quantized_rows,
+            .resident = set->what[i],
+            .kind = DQ_WEIGHT_OTHER,
+            .user = q,
+        };
+    }
+    return DLQAT_OK;
+}
+
+void dq_quantizer_set_close(dq_quantizer_set *set) {
+    for (int i = 0; set->model && i < set->count; i++) {
+        dq_linear *linear = dq_model_linear(set->model, i);
+        linear->active = linear->base;
+    }
+    free(set->at);
+    free(set->what);
+    dq_arena_release(&set->arena);
+    memset(set, 0, sizeof *set);
+}
+
+dlqat_status dq_quantizer_set_refresh(dq_quantizer_set *set, const dq_compute *compute, dlqat_error *error) {
+    set->held = set->groups = 0;
+    for (int i = 0; i < set->count; i++) {
+        dq_quantizer *q = &set->at[i];
+        if (q->out == 0) continue;
+        int64_t held;
+        DQ_TRY(dq_quantizer_refresh(q, compute, set->scratch, &held, error));
+        set->held += held;
+        set->groups += q->out * q->groups;
+        float *what = set->what[i];
+        if (!what) continue;
+#pragma omp parallel for num_threads(compute->threads) schedule(static)
+        for (int64_t row = 0; row < q->out; row++) dq_quantizer_rows(q, row, 1, what + row * q->in);
+    }
+    return DLQAT_OK;
+}
+
+uint64_t dq_quantizer_set_trainable(const dq_quantizer_set *set, int phase) {
+    dq_trained trained = dq_recipe_trained(&set->recipe, phase);
+    uint64_t sum = 0;
+    for (int i = 0; i < set->count; i++)
+        for (int kind = 0; kind < DQ_PARAMETERS && set->at[i].out; kind++)
+            if (dq_quantizer_trains(&set->at[i], kind, trained))
+                sum += (uint64_t)(set->at[i].parameter[kind].rows * set->at[i].parameter[kind].columns);
+    return sum;
+}
+
+dlqat_status dq_quantizer_set_hash(const dq_quantizer_set *set, char hash[33], dlqat_error *error) {
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory to hash the weights");
+    XXH3_128bits_reset(state);
+    for (int i = 0; i < set->count; i++) {
+        if (set->at[i].out == 0) continue;
+        const dq_weight *weight = &dq_model_linear(set->model, i)->active;
+        for (int64_t row = 0; row < weight->out; row++) {
+            dq_weight_rows(weight, row, 1, set->scratch);
+            XXH3_128bits_update(state, set->scratch, (size_t)weight->in * sizeof(float));
+        }
+    }
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(state));
+    for (int i = 0; i < 16; i++) snprintf(hash + 2 * i, 3, "%02x", canonical.digest[i]);
+    XXH3_freeState(state);
+    return DLQAT_OK;
+}
