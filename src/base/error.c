@@ -6,14 +6,16 @@
 
 dlqat_status dq_fail(dlqat_error *error, dlqat_status status, const char *format, ...) {
     if (error) {
+        char message[sizeof error->message]; /* the arguments may point into error->message */
         va_list args;
         va_start(args, format);
-        vsnprintf(error->message, sizeof error->message, format, args);
+        vsnprintf(message, sizeof message, format, args);
         va_end(args);
+        /* One line, whatever a file name or a token brought along, and nothing that steers a terminal. */
+        for (char *c = message; *c; c++)
+            if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
+        memcpy(error->message, message, strlen(message) + 1);
         error->status = status;
-        /* One line, whatever a file name or a token brought along. */
-        for (char *c = error->message; *c; c++)
-            if (*c == '\n' || *c == '\r') *c = ' ';
     }
     return status;
 }
@@ -29,4 +31,6 @@ dlqat_status dq_fail_in(dlqat_error *error, dlqat_status status, const char *pre
     return status;
 }
 
-const char *dlqat_version(void) { return DLQAT_VERSION_STRING; }
+const char *dlqat_version(void) {
+    return DLQAT_VERSION_STRING;
+}

@@ -20,7 +20,7 @@ static dlqat_status fail_io(dlqat_error *error, const char *verb, const char *pa
 
 dlqat_status dq_map_open(dq_map *map, const char *path, dlqat_error *error) {
     memset(map, 0, sizeof *map);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not to wait for the writer of a pipe */
     if (fd < 0) return fail_io(error, "open", path);
     struct stat info;
     dlqat_status status = DLQAT_OK;
@@ -101,6 +101,7 @@ bool dq_file_exists(const char *path) {
 }
 
 dlqat_status dq_make_directories(const char *path, dlqat_error *error) {
+    if (!*path) return dq_fail(error, DLQAT_ERROR_IO, "the name of a directory is empty");
     char *copy = strdup(path);
     if (!copy) return dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", path);
     dlqat_status status = DLQAT_OK;
@@ -168,20 +169,35 @@ static void sync_parent(const char *path) {
     free(copy);
 }
 
+/* Where path leads: a link's target, so that the link stays a link. */
+static char *follow_link(const char *path) {
+    struct stat info;
+    char *target = lstat(path, &info) == 0 && S_ISLNK(info.st_mode) ? realpath(path, NULL) : NULL;
+    return target ? target : strdup(path);
+}
+
 dlqat_status dq_writer_open(dq_writer *writer, const char *path, dlqat_error *error) {
     memset(writer, 0, sizeof *writer);
-    writer->path = strdup(path);
-    writer->temporary = temporary_name(path);
-    if (!writer->path || !writer->temporary) {
+    struct stat info;
+    const bool exists = stat(path, &info) == 0;
+    if (exists && S_ISDIR(info.st_mode))
+        return dq_fail(error, DLQAT_ERROR_IO, "%s: expected a file or nothing there; it is a directory", path);
+    /* A device or a pipe is written to as it is: a rename would put a file in its place. */
+    const bool direct = exists && !S_ISREG(info.st_mode);
+    writer->path = direct ? strdup(path) : follow_link(path);
+    char *temporary = direct || !writer->path ? NULL : temporary_name(writer->path);
+    if (!writer->path || (!direct && !temporary)) {
         dq_writer_discard(writer);
         return dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory for its name", path);
     }
-    writer->stream = fopen(writer->temporary, "wbxe");
+    writer->stream = fopen(direct ? path : temporary, direct ? "wbe" : "wbxe");
     if (!writer->stream) {
-        dlqat_status status = fail_io(error, "create", writer->temporary);
+        dlqat_status status = fail_io(error, "create", path);
+        free(temporary); /* not ours to remove */
         dq_writer_discard(writer);
         return status;
     }
+    writer->temporary = temporary;
     return DLQAT_OK;
 }
 
@@ -201,22 +217,30 @@ dlqat_status dq_writer_pad(dq_writer *writer, size_t count, dlqat_error *error) 
     return DLQAT_OK;
 }
 
-dlqat_status dq_writer_commit(dq_writer *writer, dlqat_error *error) {
-    FILE *stream = writer->stream;
-    writer->stream = NULL;
-    bool flushed = fflush(stream) == 0 && fsync(fileno(stream)) == 0;
+/* Hands everything to the system, and to the disk where there is one; closes. */
+static bool flush_and_close(FILE *stream, bool sync) {
+    const bool earlier = ferror(stream) != 0; /* a put failed and its caller went on */
+    bool good = fflush(stream) == 0 && (!sync || fsync(fileno(stream)) == 0);
     int saved = errno;
-    if (fclose(stream) != 0 && flushed) {
-        flushed = false;
+    if (fclose(stream) != 0 && good) {
+        good = false;
         saved = errno;
     }
-    if (!flushed || rename(writer->temporary, writer->path) != 0) {
-        if (!flushed) errno = saved;
+    errno = earlier && good ? EIO : saved;
+    return good && !earlier;
+}
+
+dlqat_status dq_writer_commit(dq_writer *writer, dlqat_error *error) {
+    if (!writer->stream) return dq_fail(error, DLQAT_ERROR_IO, "no file is open to be committed");
+    FILE *stream = writer->stream;
+    writer->stream = NULL;
+    const bool direct = !writer->temporary;
+    if (!flush_and_close(stream, !direct) || (!direct && rename(writer->temporary, writer->path) != 0)) {
         dlqat_status status = fail_io(error, "write", writer->path);
         dq_writer_discard(writer);
         return status;
     }
-    sync_parent(writer->path);
+    if (!direct) sync_parent(writer->path);
     free(writer->temporary);
     free(writer->path);
     memset(writer, 0, sizeof *writer);
@@ -270,6 +294,7 @@ dlqat_status dq_staging_open(dq_staging *staging, const char *path, dlqat_error 
 }
 
 dlqat_status dq_staging_commit(dq_staging *staging, dlqat_error *error) {
+    if (!staging->temporary) return dq_fail(error, DLQAT_ERROR_IO, "no directory is open to be committed");
     dlqat_status status = DLQAT_OK;
     if (dq_is_directory(staging->path)) {
         /* One system call swaps old and new, so that at no moment there is nothing under the name. */

@@ -26,10 +26,11 @@ dlqat_status dq_make_directories(const char *path, dlqat_error *error);
 dlqat_status dq_remove_tree(const char *path, dlqat_error *error);
 
 /* A file under a temporary name beside its place. commit syncs it, renames it over path and syncs the directory;
- * discard removes it. Exactly one of the two ends it; both are safe on a zeroed or ended one. */
+ * discard removes it. Exactly one of the two ends it; on a zeroed or ended one discard does nothing and commit fails.
+ * A link is followed first. A device or a pipe is written to directly: there is no "what was there" to keep. */
 typedef struct dq_writer {
     void *stream; /* FILE * */
-    char *path, *temporary;
+    char *path, *temporary; /* temporary: NULL for a device */
     uint64_t written;
 } dq_writer;
 

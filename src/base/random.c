@@ -46,8 +46,11 @@ void dq_random_normal(uint64_t seed, dq_random_stream stream, uint32_t detail, f
 
 void dq_random_fill(uint64_t seed, dq_random_stream stream, uint32_t detail, float low, float high, float *x,
                     size_t count) {
-    for (size_t i = 0; i < count; i++)
-        x[i] = (float)(low + (high - low) * dq_random_uniform(seed, stream, detail, i));
+    const float last = nextafterf(high, low); /* rounding to f32 must not reach high */
+    for (size_t i = 0; i < count; i++) {
+        x[i] = (float)(low + ((double)high - low) * dq_random_uniform(seed, stream, detail, i));
+        if (x[i] >= high) x[i] = last;
+    }
 }
 
 void dq_random_permutation(uint64_t seed, dq_random_stream stream, uint32_t detail, size_t *order, size_t count) {
