@@ -25,15 +25,15 @@ typedef struct dq_settings {
     /* files */
     char *model, *data, *out, *config, *resume, *json;
     /* recipe */
-    char *method;    /* NULL in compare */
-    char *methods;   /* compare: names with commas between them */
-    char *range;     /* minmax | fixed | adaptive; NULL: the recipe's. The same for the next four. */
-    char *magnitude; /* on | off */
-    char *offset;    /* float | none */
-    char *clip_mask; /* code | value | value-closed */
-    char *start;     /* minmax | l4q */
-    int64_t lora_rank;
-    double lora_alpha; /* NaN: the rank, so that c = 1 */
+    char *method;      /* NULL in compare */
+    char *methods;     /* compare: names with commas between them */
+    char *range;       /* minmax | fixed | adaptive; NULL: the recipe's. The same for the next four. */
+    char *magnitude;   /* on | off */
+    char *offset;      /* float | none */
+    char *clip_mask;   /* code | value | value-closed */
+    char *start;       /* minmax | l4q */
+    int64_t lora_rank; /* DQ_AUTO: the recipe's */
+    double lora_alpha; /* NaN: the recipe's */
     /* grid */
     int64_t bits;
     int64_t group_size;  /* -1: per output channel; DQ_AUTO: the largest of 128, 64, 32 that divides every tensor */
@@ -44,12 +44,11 @@ typedef struct dq_settings {
     int64_t max_steps;
     int64_t phase1_steps; /* DQ_AUTO: min(1000, max_steps / 5) where the recipe has a phase 1 */
     int64_t batch_size, gradient_accumulation_steps;
-    double learning_rate;
-    char *lr_scheduler_type; /* constant | cosine | linear */
-    int64_t warmup_steps;    /* DQ_AUTO: from warmup_ratio */
-    double warmup_ratio;
-    double weight_decay, adam_beta1, adam_beta2, adam_epsilon;
-    double max_grad_norm; /* 0: no clipping */
+    double learning_rate;                             /* NaN: the recipe's */
+    char *lr_scheduler_type;                          /* constant | cosine | linear; NULL: the recipe's */
+    int64_t warmup_steps;                             /* DQ_AUTO: from the warm-up ratio */
+    double warmup_ratio, weight_decay, max_grad_norm; /* NaN: the recipe's; a norm of 0: no clipping */
+    double adam_beta1, adam_beta2, adam_epsilon;
     int64_t seed;
     bool no_shuffle;
     /* data */

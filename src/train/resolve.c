@@ -27,16 +27,16 @@ dlqat_status dq_resolve_recipe(dq_recipe *recipe, const dlqat_options *options, 
     if (set->magnitude) recipe->magnitude = strcmp(set->magnitude, "on") == 0;
     /* A grid recomputed at every step has nothing for a first phase to train. */
     if (recipe->range == DQ_RANGE_MINMAX) recipe->phase1 = false;
-    if (dq_options_given(options, "lora-rank")) {
+    if (set->lora_rank != DQ_AUTO) {
         recipe->rank = (int)set->lora_rank;
         recipe->alpha = 0;
     }
     if (!isnan(set->lora_alpha)) recipe->alpha = set->lora_alpha;
-    if (dq_options_given(options, "learning-rate")) recipe->learning_rate = set->learning_rate;
-    if (dq_options_given(options, "weight-decay")) recipe->weight_decay = set->weight_decay;
-    if (dq_options_given(options, "max-grad-norm")) recipe->max_grad_norm = set->max_grad_norm;
-    if (dq_options_given(options, "warmup-ratio")) recipe->warmup_ratio = set->warmup_ratio;
-    if (dq_options_given(options, "lr-scheduler-type"))
+    if (!isnan(set->learning_rate)) recipe->learning_rate = set->learning_rate;
+    if (!isnan(set->weight_decay)) recipe->weight_decay = set->weight_decay;
+    if (!isnan(set->max_grad_norm)) recipe->max_grad_norm = set->max_grad_norm;
+    if (!isnan(set->warmup_ratio)) recipe->warmup_ratio = set->warmup_ratio;
+    if (set->lr_scheduler_type)
         recipe->schedule = (dq_schedule_kind)dq_word_index(dq_schedule_words, set->lr_scheduler_type);
     return dq_recipe_check(recipe, error);
 }

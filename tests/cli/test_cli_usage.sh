@@ -15,7 +15,7 @@ for command in $commands; do
     expect_error 2 "did you mean --model?" "$command" --modle x
 done
 expect_output "--gradient-accumulation-steps N" train --help
-expect_output "[0.0002]" train --help
+expect_output "[5000]" train --help
 expect_output "dlqat 0." --version
 expect_output "dlqat 0." train --version
 
