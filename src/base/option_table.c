@@ -82,7 +82,7 @@ static const dq_option_row table[] = {
     INTEGER("lora-rank", lora_rank, "N", "auto", 1, 4096, TRAINING, RECIPE,
             "Rank of the adapter B A; auto: the recipe's (dlqat: 16)."),
     REAL("lora-alpha", lora_alpha, "auto", -FLT_MAX, FLT_MAX, TRAINING, RECIPE,
-         "The adapter is scaled by alpha / rank; auto: the recipe's (dlqat: alpha = rank)."),
+         "The adapter is scaled by c = alpha / rank; auto: c = 1, or the paper's where the recipe names one."),
 
     INTEGER("bits", bits, "N", "4", 2, 8, GRIDS, GRID, "Bits of a code."),
     INTEGER("group-size", group_size, "N", "auto", -1, 1 << 30, GRIDS, GRID,

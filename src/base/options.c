@@ -373,26 +373,25 @@ static dlqat_status set_member(dlqat_options *options, const char *key, const js
     return DLQAT_OK;
 }
 
+dlqat_status dq_options_apply(dlqat_options *options, const json_t *object, dlqat_error *error) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+        DQ_TRY(set_member(options, key, value, error));
+    }
+    return DLQAT_OK;
+}
+
 dlqat_status dlqat_options_load(dlqat_options *options, const char *path, dlqat_error *error) {
     json_t *root;
     DQ_TRY(dq_json_load(path, &root, error));
     /* The record of a run keeps its options one level down, beside what else it says. */
-    const json_t *inner = json_object_get(root, "options");
-    json_t *object = json_is_object(inner) ? json_object_get(root, "options") : root;
+    const json_t *inner = json_object_get(root, "options"), *object = json_is_object(inner) ? inner : root;
     dlqat_status status = DLQAT_OK;
     if (!json_is_object(object))
         status = dq_fail(error, DLQAT_ERROR_INPUT, "%s: expected a JSON object of options", path);
-    else {
-        const char *key;
-        json_t *value;
-        json_object_foreach(object, key, value) {
-            status = set_member(options, key, value, error);
-            if (status != DLQAT_OK) {
-                status = dq_fail_in(error, status, path);
-                break;
-            }
-        }
-    }
+    else if ((status = dq_options_apply(options, object, error)) != DLQAT_OK)
+        dq_fail_in(error, status, path);
     json_decref(root);
     return status;
 }

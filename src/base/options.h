@@ -102,6 +102,9 @@ dlqat_options *dq_options_copy(const dlqat_options *options);
 /* Sets one option as if a file had said so: an explicitly set one keeps its value. For a command's own resolutions. */
 dlqat_status dq_options_suggest(dlqat_options *options, const char *name, const char *value, dlqat_error *error);
 
+/* What dlqat_options_load does, from an object in memory. */
+dlqat_status dq_options_apply(dlqat_options *options, const json_t *object, dlqat_error *error);
+
 /* "PATTERN=N" of bits_for: the pattern's length and N. ERROR_USAGE unless N is a whole number from 2 to 8. */
 dlqat_status dq_options_split_bits(const char *text, size_t *pattern_length, int *bits, dlqat_error *error);
 /* Walks "a,b,c": the next name (not NUL-terminated) and its length; false at the end. *rest starts as the whole text. */

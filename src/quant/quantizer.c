@@ -29,7 +29,9 @@ void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena, bool training) {
     q->groups = q->in / q->grid.group;
     bool adapter = recipe->adapter != DQ_ADAPTER_NONE;
     q->rank = adapter ? recipe->rank : 0;
-    q->c = adapter ? (float)(recipe->alpha > 0 ? recipe->alpha / recipe->rank : 1.0) : 0.0f;
+    /* An automatic alpha adds the adapter as it is: c = 1, and for a pooled one c/g = 1. */
+    double automatic = recipe->adapter == DQ_ADAPTER_POOLED ? (double)q->grid.group : 1.0;
+    q->c = (float)(!adapter ? 0.0 : recipe->alpha > 0 ? recipe->alpha / recipe->rank : automatic);
     for (int kind = 0; kind < DQ_PARAMETERS; kind++) {
         dq_parameter *p = &q->parameter[kind];
         p->rows = q->out;

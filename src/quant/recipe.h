@@ -54,7 +54,7 @@ typedef struct dq_recipe {
     /* Defaults of the paper, each replaced by the option of that name. */
     dq_adapter_init init;
     int rank;
-    double alpha; /* c = alpha / rank; 0: alpha = rank */
+    double alpha; /* c = alpha / rank; 0: automatic, c = 1 (pooled: c = g) */
     double learning_rate, weight_decay, warmup_ratio, max_grad_norm;
     dq_schedule_kind schedule;
 } dq_recipe;

@@ -27,7 +27,8 @@ dlqat_status dq_resolve_recipe(dq_recipe *recipe, const dlqat_options *options, 
     if (set->magnitude) recipe->magnitude = strcmp(set->magnitude, "on") == 0;
     /* A grid recomputed at every step has nothing for a first phase to train. */
     if (recipe->range == DQ_RANGE_MINMAX) recipe->phase1 = false;
-    if (set->lora_rank != DQ_AUTO) {
+    /* A rank of one's own goes with c = 1, not with an alpha that was meant for the paper's rank. */
+    if (set->lora_rank > 0) {
         recipe->rank = (int)set->lora_rank;
         recipe->alpha = 0;
     }
