@@ -27,6 +27,15 @@ typedef struct dq_config {
     int eos_count;
 } dq_config;
 
+/* "llama", "mistral", "qwen2", "qwen3": model_type of config.json. */
+const char *dq_family_name(dq_family family);
+/* "LlamaForCausalLM", .. */
+const char *dq_family_class(dq_family family);
+/* What transformers takes for keys that a config.json of this family leaves out. kv_heads and head_width 0: derived. */
+void dq_config_defaults(dq_config *config, dq_family family);
+/* Sizes within sane bounds and in agreement with one another; ERROR_INPUT names where and what. */
+dlqat_status dq_config_check(const dq_config *config, const char *where, dlqat_error *error);
+
 /* where: for messages, e.g. the path. Absent keys take the family's own defaults; what is not implemented (another
  * model_type, activation, rope type, attention variant) is ERROR_UNSUPPORTED naming the key and the value. */
 dlqat_status dq_config_from_json(dq_config *config, const json_t *json, const char *where, dlqat_error *error);
@@ -38,5 +47,11 @@ void dq_config_to_gguf(const dq_config *config, dq_gguf_writer *writer);
 
 /* inv_freq [head_width / 2], scaled as the configuration says (llama3, linear). */
 void dq_config_inv_freq(const dq_config *config, float *inv_freq);
+/* GGUF holds llama3's scaling as a tensor, rope_freqs.weight [head_width / 2]: what each frequency is divided by. False:
+ * this configuration needs none (factors are then 1). */
+bool dq_config_rope_factors(const dq_config *config, float *factors);
+/* The other way: finds the scaling of which these are the factors (all 1: none; all equal: linear; else llama3), to a
+ * relative 1e-5. ERROR_UNSUPPORTED naming where if there is none. */
+dlqat_status dq_config_fit_factors(dq_config *config, const float *factors, const char *where, dlqat_error *error);
 
 #endif

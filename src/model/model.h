@@ -3,6 +3,7 @@
 #ifndef DQ_MODEL_MODEL_H
 #define DQ_MODEL_MODEL_H
 
+#include "base/arena.h"
 #include "formats/affine.h"
 #include "formats/safetensors.h"
 #include "model/config.h"
@@ -23,6 +24,10 @@ struct dq_weight {
     dq_affine affine;        /* DQ_WEIGHT_AFFINE */
     const void *user;        /* DQ_WEIGHT_OTHER */
 };
+
+/* tensor: [out, in] of a type with to_f32; must outlive the weight. Resident where it is mapped as f32 in our order. */
+dq_weight dq_weight_from_tensor(const dq_tensor *tensor, int permuted_heads);
+dq_weight dq_weight_from_affine(const dq_affine *matrix);
 
 typedef enum dq_linear_kind { DQ_Q, DQ_K, DQ_V, DQ_O, DQ_GATE, DQ_UP, DQ_DOWN, DQ_LINEARS_PER_LAYER } dq_linear_kind;
 
@@ -46,10 +51,11 @@ typedef struct dq_model {
     float *final_norm;
     dq_weight embedding, head; /* [vocabulary, hidden]; head equals embedding when tied */
     float *inv_freq;
-    json_t *config_json; /* config.json of an HF directory, else NULL */
+    json_t *config_json;         /* config.json of an HF directory, else NULL */
     dq_safetensors *safetensors; /* one of these two holds the bytes */
     dq_gguf *gguf;
     dq_tokenizer *tokenizer; /* NULL when the model came without (a directory with weights only) */
+    dq_arena arena;          /* layers, names, norms, biases, inv_freq */
 } dq_model;
 
 /* path: an HF directory, a GGUF file, or a run directory (its model/ is taken). need_tokenizer: missing is an error. */

@@ -16,10 +16,11 @@
 typedef struct dq_pass dq_pass;
 
 typedef struct dq_pass_options {
-    int64_t capacity;  /* tokens of the largest batch */
-    bool training;     /* keep what the backward needs */
-    bool checkpoint;   /* of each block keep the input alone and recompute the rest in the backward */
-    int64_t cache;     /* > 0: a key/value cache of that many positions, for generation; then capacity bounds a prompt piece */
+    int64_t capacity; /* tokens of the largest batch */
+    bool training;    /* keep what the backward needs */
+    bool checkpoint;  /* of each block keep the input alone and recompute the rest in the backward */
+    int64_t
+        cache; /* > 0: a key/value cache of that many positions, for generation; then capacity bounds a prompt piece */
 } dq_pass_options;
 
 /* Bytes that dq_pass_open would take. */
@@ -40,8 +41,8 @@ typedef struct dq_gradients {
     void *user;
     /* Linear `index` (dq_model_linear's): dL/dW = dy^T x, dy [T, out], x [T, in]; both valid during the call only. */
     void (*linear)(void *user, const dq_compute *compute, int index, const float *dy, const float *x, int64_t T);
-    float *embedding;                /* [vocabulary, hidden]: the input's part, and the head's when tied */
-    float *head;                     /* untied */
+    float *embedding; /* [vocabulary, hidden]: the input's part, and the head's when tied */
+    float *head;      /* untied */
     float *final_norm;
     float *const *input_norm, *const *post_norm; /* [layers] of [hidden] */
 } dq_gradients;
@@ -57,7 +58,8 @@ dlqat_status dq_pass_logits(dq_pass *pass, const dq_compute *compute, int64_t fi
 
 /* Generation: runs count ids at positions [past, past + count) with the cache (which holds `past` positions) and adds
  * theirs to it. dq_pass_logits then speaks of these count tokens. past 0 starts anew. */
-dlqat_status dq_pass_decode(dq_pass *pass, const dq_compute *compute, const int32_t *ids, int64_t count, dlqat_error *error);
+dlqat_status dq_pass_decode(dq_pass *pass, const dq_compute *compute, const int32_t *ids, int64_t count,
+                            dlqat_error *error);
 void dq_pass_rewind(dq_pass *pass, int64_t past);
 int64_t dq_pass_past(const dq_pass *pass);
 

@@ -1,0 +1,116 @@
+#include "model/pass_internal.h"
+
+#include <string.h>
+
+void dq_pass_want(dq_pass *pass, const dq_gradients *gradients) {
+    pass->want = gradients ? *gradients : (dq_gradients){0};
+}
+
+/* Hands dL/dy and x of a linear to whoever trains its weight. */
+static void report(const dq_pass *pass, const dq_compute *compute, int l, dq_linear_kind kind, const float *dy,
+                   const float *x, int64_t T) {
+    if (pass->want.linear) pass->want.linear(pass->want.user, compute, l * DQ_LINEARS_PER_LAYER + (int)kind, dy, x, T);
+}
+
+static float *norm_gradient(float *const *norms, int l) {
+    return norms ? norms[l] : NULL;
+}
+
+/* dx += what comes through y = rmsnorm(x) w */
+static void norm_backward(const dq_pass *pass, const dq_compute *compute, float *dx, float *dw, const float *dy,
+                          const float *x, const float *w, const float *r, int64_t T) {
+    compute->kernels->rmsnorm_backward(compute, dx, dw, dy, x, w, r, T, pass->model->config.hidden);
+}
+
+/* Through rotation and, for qwen3, the per-head norm: the gradient of q_raw (or k_raw). dx is turned in place; where there is
+ * a norm the result goes to `room`, whose former contents are done with. */
+static float *through_rotation(const dq_pass *pass, const dq_compute *compute, const float *norm, const float *raw,
+                               const float *r, float *dx, float *room, int heads, const dq_span *span) {
+    const dq_config *config = &pass->model->config;
+    int64_t T = span->tokens;
+    compute->kernels->rope(compute, dx, span->position, pass->model->inv_freq, T, heads, config->head_width, true);
+    if (!norm) return dx;
+    memset(room, 0, (size_t)(T * heads * config->head_width) * sizeof *room);
+    compute->kernels->rmsnorm_backward(compute, room, NULL, dx, raw, norm, r, T * heads, config->head_width);
+    return room;
+}
+
+/* h'' = h' + swiglu(x2 Wg^T, x2 Wu^T) Wd^T, x2 = rmsnorm(h'): dhidden turns from the gradient of h'' to that of h'. */
+static void feed_forward_backward(dq_pass *pass, const dq_compute *compute, int l, int64_t T) {
+    const dq_config *config = &pass->model->config;
+    const dq_layer *layer = &pass->model->layer[l];
+    dq_block *block = &pass->block[l];
+    int64_t n = T * config->intermediate;
+    compute->kernels->swiglu_forward(compute, pass->active, block->gate, block->up, n);
+    report(pass, compute, l, DQ_DOWN, pass->dhidden, pass->active, T);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_DOWN].active, pass->dhidden, pass->active, T, false);
+    float *dgate = block->gate, *dup = block->up;
+    compute->kernels->swiglu_backward(compute, dgate, dup, pass->active, block->gate, block->up, n);
+    dq_pass_norm(pass, compute, pass->normed, NULL, block->middle, layer->post_norm, T);
+    report(pass, compute, l, DQ_GATE, dgate, pass->normed, T);
+    report(pass, compute, l, DQ_UP, dup, pass->normed, T);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_GATE].active, dgate, pass->dnormed, T, false);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_UP].active, dup, pass->dnormed, T, true);
+    norm_backward(pass, compute, pass->dhidden, norm_gradient(pass->want.post_norm, l), pass->dnormed, block->middle,
+                  layer->post_norm, block->r2, T);
+}
+
+/* h' = h + attention(x1) Wo^T, x1 = rmsnorm(h): dhidden turns from the gradient of h' to that of h. */
+static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool needed) {
+    const dq_config *config = &pass->model->config;
+    const dq_layer *layer = &pass->model->layer[l];
+    dq_block *block = &pass->block[l];
+    int64_t T = span->tokens;
+    report(pass, compute, l, DQ_O, pass->dhidden, block->o, T);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_O].active, pass->dhidden, pass->do_, T, false);
+    dq_attention attention = dq_block_attention(pass, l, span);
+    compute->kernels->attention_backward(compute, &attention, pass->do_, pass->delta, pass->dq, pass->dk, pass->dv);
+    const float *dq = through_rotation(pass, compute, layer->q_norm, block->q_raw, block->rq, pass->dq, block->q,
+                                       config->heads, span);
+    const float *dk = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, pass->dk, block->k,
+                                       config->kv_heads, span);
+    dq_pass_norm(pass, compute, pass->normed, NULL, pass->hidden[l], layer->input_norm, T);
+    report(pass, compute, l, DQ_Q, dq, pass->normed, T);
+    report(pass, compute, l, DQ_K, dk, pass->normed, T);
+    report(pass, compute, l, DQ_V, pass->dv, pass->normed, T);
+    if (!needed) return;
+    dq_linear_backward(pass, compute, &layer->linear[DQ_Q].active, dq, pass->dnormed, T, false);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_K].active, dk, pass->dnormed, T, true);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_V].active, pass->dv, pass->dnormed, T, true);
+    norm_backward(pass, compute, pass->dhidden, norm_gradient(pass->want.input_norm, l), pass->dnormed, pass->hidden[l],
+                  layer->input_norm, block->r1, T);
+}
+
+/* A token that occurs twice adds to one row twice: in the batch's order, so that the bits are always the same. */
+static void embedding_backward(const dq_pass *pass, const dq_batch *batch) {
+    int64_t width = pass->model->config.hidden;
+    if (!pass->want.embedding) return;
+    for (int64_t t = 0; t < pass->tokens; t++) {
+        float *row = pass->want.embedding + batch->ids[t] * width;
+        const float *from = pass->dhidden + t * width;
+        for (int64_t j = 0; j < width; j++) row[j] += from[j];
+    }
+}
+
+dlqat_status dq_pass_backward(dq_pass *pass, const dq_compute *compute, const dq_batch *batch, dlqat_error *error) {
+    const dq_model *model = pass->model;
+    int layers = model->config.layers;
+    if (pass->stage != DQ_STAGE_LOSS || (int64_t)batch->tokens != pass->tokens)
+        return dq_fail(error, DLQAT_ERROR_USAGE,
+                       "a backward needs the forward and the loss of its own batch before it");
+    pass->stage = DQ_STAGE_EMPTY; /* the activations are overwritten on the way */
+    dq_span span = {.tokens = pass->tokens, .position = batch->position, .row_start = batch->row_start};
+    memset(pass->dhidden, 0, (size_t)(pass->tokens * model->config.hidden) * sizeof(float));
+    norm_backward(pass, compute, pass->dhidden, pass->want.final_norm, pass->dnormed, pass->hidden[layers],
+                  model->final_norm, pass->final_r, pass->tokens);
+    for (int l = layers - 1; l >= 0; l--) {
+        /* The last block's activations are still those of the forward. */
+        if (pass->options.checkpoint && l < layers - 1) dq_block_forward(pass, compute, l, &span, true);
+        feed_forward_backward(pass, compute, l, pass->tokens);
+        /* Below the first block's linears there is only what somebody may want of its norm and of the embedding. */
+        bool needed = l > 0 || norm_gradient(pass->want.input_norm, 0) || pass->want.embedding;
+        attention_backward(pass, compute, l, &span, needed);
+    }
+    embedding_backward(pass, batch);
+    return DLQAT_OK;
+}

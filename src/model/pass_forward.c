@@ -1,0 +1,126 @@
+#include "model/pass_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+void dq_pass_norm(const dq_pass *pass, const dq_compute *compute, float *y, float *r, const float *x, const float *w,
+                  int64_t T) {
+    const dq_config *config = &pass->model->config;
+    compute->kernels->rmsnorm_forward(compute, y, r, x, w, (float)config->rms_eps, T, config->hidden);
+}
+
+/* y = x W^T + bias */
+static void apply(const dq_pass *pass, const dq_compute *compute, const dq_linear *linear, const float *x, float *y,
+                  int64_t T) {
+    dq_linear_forward(pass, compute, &linear->active, x, y, T, false);
+    if (linear->bias) compute->kernels->bias_forward(compute, y, linear->bias, T, linear->active.out);
+}
+
+/* y = residual + x W^T + bias; y may be residual. */
+static void apply_onto(const dq_pass *pass, const dq_compute *compute, const dq_linear *linear, const float *x,
+                       const float *residual, float *y, int64_t T) {
+    if (y != residual) memcpy(y, residual, (size_t)(T * linear->active.out) * sizeof *y);
+    dq_linear_forward(pass, compute, &linear->active, x, y, T, true);
+    if (linear->bias) compute->kernels->bias_forward(compute, y, linear->bias, T, linear->active.out);
+}
+
+/* Keys and values of these tokens: in the block, or in the cache behind those of earlier ones. */
+static float *keys_of(const dq_pass *pass, int l, const dq_span *span) {
+    const dq_config *config = &pass->model->config;
+    return pass->cached_k ? pass->cached_k[l] + span->first_position * config->kv_heads * config->head_width
+                          : pass->block[l].k;
+}
+
+static float *values_of(const dq_pass *pass, int l, const dq_span *span) {
+    const dq_config *config = &pass->model->config;
+    return pass->cached_v ? pass->cached_v[l] + span->first_position * config->kv_heads * config->head_width
+                          : pass->block[l].v;
+}
+
+dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span) {
+    const dq_config *config = &pass->model->config;
+    const dq_block *block = &pass->block[l];
+    return (dq_attention){
+        .query_count = span->tokens,
+        .first_position = span->first_position,
+        .heads = config->heads,
+        .kv_heads = config->kv_heads,
+        .head_width = config->head_width,
+        .window = l >= config->first_windowed_layer ? config->window : 0,
+        .scale = (float)(1 / sqrt(config->head_width)),
+        .row_start = span->row_start,
+        .q = block->q,
+        .k = pass->cached_k ? pass->cached_k[l] : block->k,
+        .v = pass->cached_v ? pass->cached_v[l] : block->v,
+        .o = block->o,
+        .log_sum = block->log_sum,
+    };
+}
+
+/* Per-head norm (qwen3) from raw to x, then rotation. raw and x are one array where the backward does not need raw. */
+static void norm_and_rotate(const dq_pass *pass, const dq_compute *compute, const float *norm, float *raw, float *r,
+                            float *x, int heads, const dq_span *span) {
+    const dq_config *config = &pass->model->config;
+    if (norm)
+        compute->kernels->rmsnorm_forward(compute, x, r, raw, norm, (float)config->rms_eps, span->tokens * heads,
+                                          config->head_width);
+    compute->kernels->rope(compute, x, span->position, pass->model->inv_freq, span->tokens, heads, config->head_width,
+                           false);
+}
+
+void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool again) {
+    const dq_config *config = &pass->model->config;
+    const dq_layer *layer = &pass->model->layer[l];
+    dq_block *block = &pass->block[l];
+    const dq_linear *linear = layer->linear;
+    int64_t T = span->tokens;
+    bool raw = pass->options.training && config->qk_norm;
+
+    dq_pass_norm(pass, compute, pass->normed, block->r1, pass->hidden[l], layer->input_norm, T);
+    float *k = keys_of(pass, l, span), *k_raw = raw ? block->k_raw : k;
+    apply(pass, compute, &linear[DQ_Q], pass->normed, block->q_raw, T);
+    apply(pass, compute, &linear[DQ_K], pass->normed, k_raw, T);
+    apply(pass, compute, &linear[DQ_V], pass->normed, values_of(pass, l, span), T);
+    norm_and_rotate(pass, compute, layer->q_norm, block->q_raw, block->rq, block->q, config->heads, span);
+    norm_and_rotate(pass, compute, layer->k_norm, k_raw, block->rk, k, config->kv_heads, span);
+    dq_attention attention = dq_block_attention(pass, l, span);
+    compute->kernels->attention_forward(compute, &attention);
+    apply_onto(pass, compute, &linear[DQ_O], block->o, pass->hidden[l], block->middle, T);
+
+    dq_pass_norm(pass, compute, pass->normed, block->r2, block->middle, layer->post_norm, T);
+    apply(pass, compute, &linear[DQ_GATE], pass->normed, block->gate, T);
+    apply(pass, compute, &linear[DQ_UP], pass->normed, block->up, T);
+    if (again) return;
+    compute->kernels->swiglu_forward(compute, pass->active, block->gate, block->up, T * config->intermediate);
+    apply_onto(pass, compute, &linear[DQ_DOWN], pass->active, block->middle, pass->hidden[l + 1], T);
+}
+
+dlqat_status dq_pass_run(dq_pass *pass, const dq_compute *compute, const int32_t *ids, const dq_span *span,
+                         dlqat_error *error) {
+    const dq_model *model = pass->model;
+    int64_t T = span->tokens, width = model->config.hidden;
+    pass->stage = DQ_STAGE_EMPTY;
+    if (T < 1 || T > pass->options.capacity)
+        return dq_fail(error, DLQAT_ERROR_USAGE, "a batch of %lld tokens, but room for 1 to %lld", (long long)T,
+                       (long long)pass->options.capacity);
+    for (int64_t t = 0; t < T; t++)
+        if (ids[t] < 0 || ids[t] >= model->config.vocabulary)
+            return dq_fail(
+                error, DLQAT_ERROR_INPUT,
+                "%s: token id %d is outside the model's vocabulary of %lld; does the tokenizer belong to it?",
+                model->path, (int)ids[t], (long long)model->config.vocabulary);
+    float *hidden = pass->hidden[0];
+#pragma omp parallel for num_threads(compute->threads) schedule(static)
+    for (int64_t t = 0; t < T; t++) dq_weight_rows(&model->embedding, ids[t], 1, hidden + t * width);
+    for (int l = 0; l < model->config.layers; l++) dq_block_forward(pass, compute, l, span, false);
+    dq_pass_norm(pass, compute, pass->final, pass->final_r, pass->hidden[model->config.layers], model->final_norm, T);
+    pass->tokens = T;
+    pass->stage = DQ_STAGE_FORWARD;
+    return DLQAT_OK;
+}
+
+dlqat_status dq_pass_forward(dq_pass *pass, const dq_compute *compute, const dq_batch *batch, dlqat_error *error) {
+    if (pass->options.cache) return dq_fail(error, DLQAT_ERROR_USAGE, "a pass with a cache runs dq_pass_decode");
+    dq_span span = {.tokens = (int64_t)batch->tokens, .position = batch->position, .row_start = batch->row_start};
+    return dq_pass_run(pass, compute, batch->ids, &span, error);
+}

@@ -1,0 +1,88 @@
+/* Inside src/model: what a pass owns. */
+#ifndef DQ_MODEL_PASS_INTERNAL_H
+#define DQ_MODEL_PASS_INTERNAL_H
+
+#include "base/arena.h"
+#include "model/names.h"
+#include "model/pass.h"
+
+/* What the backward of one block reads. H heads, K key/value heads, d head width, I intermediate. */
+typedef struct dq_block {
+    float *r1, *r2;       /* [T] 1/rms of the two norms */
+    float *q_raw, *k_raw; /* [T, H d], [T, K d]: before the per-head norms; q and k themselves where there are none */
+    float *rq, *rk;       /* [T, H], [T, K] */
+    float *q, *k, *v;     /* [T, H d], [T, K d] twice: as attention takes them */
+    float *o, *log_sum;   /* [T, H d], [T, H] */
+    float *middle;        /* [T, D]: the residual stream between attention and feed-forward */
+    float *gate, *up;     /* [T, I] */
+} dq_block;
+
+typedef enum dq_pass_stage {
+    DQ_STAGE_EMPTY,
+    DQ_STAGE_FORWARD, /* final hidden states are there */
+    DQ_STAGE_LOSS     /* and the loss's gradient at them */
+} dq_pass_stage;
+
+struct dq_pass {
+    const dq_model *model;
+    dq_pass_options options;
+    dq_gradients want;
+    dq_arena arena;
+    dq_pass_stage stage;
+    int64_t tokens; /* of the last forward */
+
+    /* hidden[l]: input of block l, [T, D]; hidden[layers]: output of the last. One and the same array unless training. */
+    float **hidden;
+    dq_block *block; /* [layers]; all alike under checkpointing and outside training */
+    float *normed;   /* [T, D]: input of the linears, made again in the backward */
+    float *active;   /* [T, I]: silu(gate) up, and then its gradient */
+    float *final;    /* [T, D]: after the final norm */
+    float *final_r;  /* [T] */
+    /* training */
+    float *dhidden;      /* [T, D]: gradient of the residual stream */
+    float *dnormed;      /* [T, D] */
+    float *dq, *dk, *dv; /* [T, H d], [T, K d] twice */
+    float *delta;        /* [T, H] */
+    float *do_;          /* [T, H d] */
+    /* loss */
+    int64_t loss_rows;             /* label tokens per chunk */
+    float *picked;                 /* [loss_rows, D] */
+    float *dpicked;                /* the same, training */
+    float *logits;                 /* [loss_rows, V] */
+    int32_t *labels, *picked_from; /* [loss_rows] */
+    double *losses;                /* [loss_rows] */
+    /* weights that are not resident pass through here, a tile of rows at a time */
+    float *tile;
+    /* generation */
+    int64_t past;
+    float **cached_k, **cached_v;  /* [layers] of [cache, K d] */
+    int32_t *position, *row_start; /* [T] */
+};
+
+/* Where the tokens of a forward stand, and where attention finds keys and values. */
+typedef struct dq_span {
+    int64_t tokens, first_position;
+    const int32_t *position, *row_start;
+} dq_span;
+
+int64_t dq_tile_rows(int64_t in);
+int64_t dq_loss_rows(int64_t vocabulary, int64_t capacity);
+
+/* y = x W^T, or y += with accumulate. x [T, in], y [T, out]. */
+void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
+                       float *y, int64_t T, bool accumulate);
+/* dx = dy W, or dx += with accumulate. The same bits whether the weight is resident or not. */
+void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *dy,
+                        float *dx, int64_t T, bool accumulate);
+
+/* All blocks and the final norm, from hidden[0] = E[ids]. In generation keys and values go to the cache. */
+dlqat_status dq_pass_run(dq_pass *pass, const dq_compute *compute, const int32_t *ids, const dq_span *span,
+                         dlqat_error *error);
+/* Block l. again: in the backward under checkpointing; stops before the last product, whose result is not needed. */
+void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool again);
+dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span);
+/* r (may be NULL): as in rmsnorm_forward. */
+void dq_pass_norm(const dq_pass *pass, const dq_compute *compute, float *y, float *r, const float *x, const float *w,
+                  int64_t T);
+
+#endif

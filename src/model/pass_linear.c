@@ -1,0 +1,66 @@
+/* Products with weights that are produced a tile of rows at a time. */
+#include "model/pass_internal.h"
+
+/* Rows per call of the producer: enough to forget the call, few enough to spread over threads. */
+enum { ROWS_AT_ONCE = 16 };
+
+static const float *tile_of(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t first,
+                            int64_t count) {
+    if (weight->resident) return weight->resident + first * weight->in;
+    float *tile = pass->tile;
+    int64_t pieces = (count + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
+#pragma omp parallel for num_threads(compute->threads) schedule(static)
+    for (int64_t p = 0; p < pieces; p++) {
+        int64_t at = p * ROWS_AT_ONCE, rows = count - at < ROWS_AT_ONCE ? count - at : ROWS_AT_ONCE;
+        weight->rows(weight, first + at, rows, tile + at * weight->in);
+    }
+    return tile;
+}
+
+void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
+                       float *y, int64_t T, bool accumulate) {
+    /* An element of y is one sum over `in` wherever the tiles' borders lie, so a resident weight needs no tiles. */
+    int64_t step = weight->resident ? weight->out : dq_tile_rows(weight->in);
+    for (int64_t first = 0; first < weight->out; first += step) {
+        int64_t count = weight->out - first < step ? weight->out - first : step;
+        dq_gemm product = {
+            .m = T,
+            .n = count,
+            .k = weight->in,
+            .a = x,
+            .a_row = weight->in,
+            .a_column = 1,
+            .b = tile_of(pass, compute, weight, first, count),
+            .b_row = 1,
+            .b_column = weight->in,
+            .c = y + first,
+            .c_row = weight->out,
+            .accumulate = accumulate,
+        };
+        compute->kernels->gemm(compute, &product);
+    }
+}
+
+void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *dy,
+                        float *dx, int64_t T, bool accumulate) {
+    /* Here the sum runs over `out`: the same tiles for a resident weight keep its order. */
+    int64_t step = dq_tile_rows(weight->in);
+    for (int64_t first = 0; first < weight->out; first += step) {
+        int64_t count = weight->out - first < step ? weight->out - first : step;
+        dq_gemm product = {
+            .m = T,
+            .n = weight->in,
+            .k = count,
+            .a = dy + first,
+            .a_row = weight->out,
+            .a_column = 1,
+            .b = tile_of(pass, compute, weight, first, count),
+            .b_row = weight->in,
+            .b_column = 1,
+            .c = dx,
+            .c_row = weight->in,
+            .accumulate = accumulate || first > 0,
+        };
+        compute->kernels->gemm(compute, &product);
+    }
+}
