@@ -11,10 +11,27 @@
 #include "kernels/workspace.h"
 
 DQ_VARIANT_DECLARE(c);
+DQ_VARIANT_DECLARE(avx2);
+DQ_VARIANT_DECLARE(avx512);
 
 static bool always(void) {
     return true;
 }
+
+#ifdef DQ_HAVE_AVX2
+/* The compiler's test covers the system too, which must save the wide registers. */
+static bool have_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+#endif
+
+#ifdef DQ_HAVE_AVX512
+static bool have_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c");
+}
+#endif
 
 static const struct variant {
     bool (*usable)(void);
@@ -42,6 +59,46 @@ static const struct variant {
          .fakequant_decode = dq_fakequant_decode_c,
          .fakequant_backward = dq_fakequant_backward_c,
      }},
+#ifdef DQ_HAVE_AVX2
+    {have_avx2,
+     {
+         .name = "avx2",
+         .gemm = dq_gemm_avx2,
+         .rmsnorm_forward = dq_rmsnorm_forward_c,
+         .rmsnorm_backward = dq_rmsnorm_backward_c,
+         .rope = dq_rope_c,
+         .swiglu_forward = dq_swiglu_forward_c,
+         .swiglu_backward = dq_swiglu_backward_c,
+         .attention_forward = dq_attention_forward_c,
+         .attention_backward = dq_attention_backward_c,
+         .cross_entropy = dq_cross_entropy_c,
+         .adamw = dq_adamw_avx2,
+         .add = dq_add_avx2,
+         .bias_forward = dq_bias_forward_avx2,
+         .bias_backward = dq_bias_backward_avx2,
+         .sum_of_squares = dq_sum_of_squares_avx2,
+     }},
+#endif
+#ifdef DQ_HAVE_AVX512
+    {have_avx512,
+     {
+         .name = "avx512",
+         .gemm = dq_gemm_avx512,
+         .rmsnorm_forward = dq_rmsnorm_forward_c,
+         .rmsnorm_backward = dq_rmsnorm_backward_c,
+         .rope = dq_rope_c,
+         .swiglu_forward = dq_swiglu_forward_c,
+         .swiglu_backward = dq_swiglu_backward_c,
+         .attention_forward = dq_attention_forward_c,
+         .attention_backward = dq_attention_backward_c,
+         .cross_entropy = dq_cross_entropy_c,
+         .adamw = dq_adamw_avx512,
+         .add = dq_add_avx512,
+         .bias_forward = dq_bias_forward_avx512,
+         .bias_backward = dq_bias_backward_avx512,
+         .sum_of_squares = dq_sum_of_squares_avx512,
+     }},
+#endif
 };
 
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
@@ -78,7 +135,9 @@ dlqat_status dq_kernels_choose(const char *name, const dq_kernels **kernels, dlq
 }
 
 size_t dq_workspace_bytes(int threads) {
-    return (size_t)DQ_WORKSPACE_SHARED + (size_t)(threads > 0 ? threads : 1) * DQ_WORKSPACE_THREAD;
+    const size_t huge = (size_t)8 << 20; /* from here on dq_alloc asks for huge pages, which packed operands need */
+    size_t bytes = (size_t)DQ_WORKSPACE_SHARED + (size_t)(threads > 0 ? threads : 1) * DQ_WORKSPACE_THREAD;
+    return bytes > huge ? bytes : huge;
 }
 
 dlqat_status dq_compute_open(dq_compute *compute, const char *kernels, int threads, dq_multiply multiply,

@@ -1,0 +1,41 @@
+/* The primitives over which the vector kernels are written. One header per instruction set defines them:
+ *
+ *   dq_vec                     a vector of DQ_VEC_WIDTH floats
+ *   DQ_TILE_ROWS               rows of the register tile of matrix products, DQ_TILE_VECTORS vectors wide
+ *   zero, set, load, store     store and load need no alignment
+ *   load_part, store_part      the first count lanes; the others are 0, or not touched; nothing beyond is read
+ *   add sub mul div sqrt       exactly rounded
+ *   fma(a, b, c)               a b + c, rounded once;  fnma: c - a b
+ *   max(a, b)                  the larger; b where either is NaN
+ *   round                      to the nearest integer, ties to even
+ *   scale(x, n)                x 2^n for integral n in [-252, 252], rounded once more where the result is subnormal
+ *   bf16                       rounded to bf16 (nearest even), NaN stays NaN
+ *   total, top                 sum and largest of the lanes, in a fixed order
+ *   transpose                  of DQ_VEC_WIDTH vectors
+ *
+ * DQ_VARIANT names the variant that is being compiled (floor.cmake): avx2, avx512, or plain16, an emulation in C of
+ * vectors of 16 with which the tests run what this machine may lack. */
+#ifndef DQ_KERNELS_VECTOR_VEC_H
+#define DQ_KERNELS_VECTOR_VEC_H
+
+#include "kernels/variant.h"
+
+#define DQ_INLINE static inline __attribute__((always_inline))
+
+#if defined(DQ_VEC_AVX512)
+#include "kernels/vector/vec_avx512.h"
+#elif defined(DQ_VEC_AVX2)
+#include "kernels/vector/vec_avx2.h"
+#else
+#include "kernels/vector/vec_plain.h"
+#endif
+
+/* NAME(gemm) is dq_gemm_avx2 and so on. */
+#define DQ_NAME_OF(operation, variant) dq_##operation##_##variant
+#define DQ_NAME_IN(operation, variant) DQ_NAME_OF(operation, variant)
+#define NAME(operation)                DQ_NAME_IN(operation, DQ_VARIANT)
+#define DQ_DECLARE_IN(variant)         DQ_VARIANT_DECLARE(variant)
+
+DQ_DECLARE_IN(DQ_VARIANT);
+
+#endif

@@ -1,0 +1,111 @@
+/* The primitives of vec.h for AVX2 with FMA. */
+#ifndef DQ_KERNELS_VECTOR_VEC_AVX2_H
+#define DQ_KERNELS_VECTOR_VEC_AVX2_H
+
+#include <immintrin.h>
+
+/* 6 x 16: twelve sums, two vectors of B and one broadcast of A fill the sixteen registers, and twelve independent sums
+ * hide the latency of two FMA units. */
+enum { DQ_VEC_WIDTH = 8, DQ_TILE_ROWS = 6, DQ_TILE_VECTORS = 2 };
+
+typedef __m256 dq_vec;
+
+DQ_INLINE dq_vec dq_vec_zero(void) {
+    return _mm256_setzero_ps();
+}
+DQ_INLINE dq_vec dq_vec_set(float x) {
+    return _mm256_set1_ps(x);
+}
+DQ_INLINE dq_vec dq_vec_load(const float *x) {
+    return _mm256_loadu_ps(x);
+}
+DQ_INLINE void dq_vec_store(float *x, dq_vec a) {
+    _mm256_storeu_ps(x, a);
+}
+
+DQ_INLINE __m256i dq_vec_mask_(int count) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+DQ_INLINE dq_vec dq_vec_load_part(const float *x, int count) {
+    return _mm256_maskload_ps(x, dq_vec_mask_(count));
+}
+DQ_INLINE void dq_vec_store_part(float *x, dq_vec a, int count) {
+    _mm256_maskstore_ps(x, dq_vec_mask_(count), a);
+}
+
+DQ_INLINE dq_vec dq_vec_add(dq_vec a, dq_vec b) {
+    return _mm256_add_ps(a, b);
+}
+DQ_INLINE dq_vec dq_vec_sub(dq_vec a, dq_vec b) {
+    return _mm256_sub_ps(a, b);
+}
+DQ_INLINE dq_vec dq_vec_mul(dq_vec a, dq_vec b) {
+    return _mm256_mul_ps(a, b);
+}
+DQ_INLINE dq_vec dq_vec_div(dq_vec a, dq_vec b) {
+    return _mm256_div_ps(a, b);
+}
+DQ_INLINE dq_vec dq_vec_sqrt(dq_vec a) {
+    return _mm256_sqrt_ps(a);
+}
+DQ_INLINE dq_vec dq_vec_fma(dq_vec a, dq_vec b, dq_vec c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+DQ_INLINE dq_vec dq_vec_fnma(dq_vec a, dq_vec b, dq_vec c) {
+    return _mm256_fnmadd_ps(a, b, c);
+}
+DQ_INLINE dq_vec dq_vec_max(dq_vec a, dq_vec b) {
+    return _mm256_max_ps(a, b);
+}
+DQ_INLINE dq_vec dq_vec_round(dq_vec a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+/* In two factors, because 2^n itself may be beyond the range of f32. */
+DQ_INLINE dq_vec dq_vec_scale(dq_vec x, dq_vec n) {
+    __m256i whole = _mm256_cvtps_epi32(n), first = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, first);
+    __m256i one = _mm256_set1_epi32(127);
+    x = _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(first, one), 23)));
+    return _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, one), 23)));
+}
+
+DQ_INLINE dq_vec dq_vec_bf16(dq_vec a) {
+    __m256i bits = _mm256_castps_si256(a), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i sum = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    __m256 nan = _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
+    __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    sum = _mm256_blendv_epi8(sum, quiet, _mm256_castps_si256(nan));
+    return _mm256_castsi256_ps(_mm256_and_si256(sum, _mm256_set1_epi32((int)0xffff0000)));
+}
+
+DQ_INLINE float dq_vec_total(dq_vec a) {
+    __m128 sum = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+
+DQ_INLINE float dq_vec_top(dq_vec a) {
+    __m128 top = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    top = _mm_max_ps(top, _mm_movehl_ps(top, top));
+    return _mm_cvtss_f32(_mm_max_ss(top, _mm_movehdup_ps(top)));
+}
+
+DQ_INLINE void dq_vec_transpose(dq_vec row[DQ_VEC_WIDTH]) {
+    __m256 pair[8], four[8];
+    for (int i = 0; i < 8; i += 2) {
+        pair[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
+        pair[i + 1] = _mm256_unpackhi_ps(row[i], row[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        four[i] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0x44);
+        four[i + 1] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0xee);
+        four[i + 2] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
+        four[i + 3] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        row[i] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x20);
+        row[i + 4] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x31);
+    }
+}
+
+#endif
