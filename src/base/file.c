@@ -301,7 +301,9 @@ dlqat_status dq_staging_commit(dq_staging *staging, dlqat_error *error) {
         if (renameat2(AT_FDCWD, staging->temporary, AT_FDCWD, staging->path, RENAME_EXCHANGE) == 0) {
             sync_parent(staging->path);
             dq_remove_tree(staging->temporary, NULL);
-        } else {
+        } else if (errno != EINVAL && errno != ENOSYS)
+            status = fail_io(error, "replace", staging->path);
+        else { /* a file system that cannot swap */
             char *aside = temporary_name(staging->path);
             if (!aside || rename(staging->path, aside) != 0)
                 status = fail_io(error, "replace", staging->path);
