@@ -66,10 +66,10 @@ void dq_cli_progress(void *user, const dlqat_progress *p) {
     format_duration(eta, p->eta);
     if (evaluated) snprintf(validation, sizeof validation, "  eval loss %.4f", p->eval_loss);
     int length = snprintf(line, sizeof line,
-                          "%s %lld/%lld  phase %d  loss %.4f%s  grad %.3g  rate %.3g  %.0f tokens/s  %s left  %.0f MiB",
+                          "%s %lld/%lld  phase %d  loss %.4f%s  %.0f tokens/s  %s left  %.0f MiB  grad %.3g  rate %.3g",
                           p->method ? p->method : "step", (long long)p->step, (long long)p->max_steps, p->phase,
-                          p->loss, validation, p->grad_norm, p->learning_rate, p->tokens_per_second, eta,
-                          (double)p->peak_rss_bytes / 1048576);
+                          p->loss, validation, p->tokens_per_second, eta, (double)p->peak_rss_bytes / 1048576,
+                          p->grad_norm, p->learning_rate);
     if (keep) {
         clear_line(talk);
         fprintf(stderr, "%s\n", line);
