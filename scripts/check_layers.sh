@@ -4,7 +4,7 @@
 # Usage: check_layers.sh [ROOT]
 set -u
 cd "${1:-$(dirname "$0")/..}" || exit 1
-floors="base kernels formats text quant model train eval report commands"
+floors="base kernels formats text quant model train eval export report commands"
 forbidden='(^|[^A-Za-z0-9_])((exit|_exit|abort|printf|vprintf|puts|putchar|perror|setlocale|srand|rand) *\(|stdout|stderr)'
 bad=0
 complain() {

@@ -272,6 +272,12 @@ dlqat_status dq_copy_file(const char *from, const char *to, dlqat_error *error) 
     return status;
 }
 
+dlqat_status dq_rename_file(const char *from, const char *to, dlqat_error *error) {
+    if (rename(from, to) != 0) return fail_io(error, "rename into place", to);
+    sync_parent(to);
+    return DLQAT_OK;
+}
+
 dlqat_status dq_staging_open(dq_staging *staging, const char *path, dlqat_error *error) {
     memset(staging, 0, sizeof *staging);
     staging->path = strdup(path);

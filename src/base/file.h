@@ -44,6 +44,8 @@ void dq_writer_discard(dq_writer *writer);
 /* dq_writer_open, put, commit in one. */
 dlqat_status dq_write_file(const char *path, const void *bytes, size_t size, dlqat_error *error);
 dlqat_status dq_copy_file(const char *from, const char *to, dlqat_error *error);
+/* Puts a finished file in its place, over what lies there, and syncs the directory. */
+dlqat_status dq_rename_file(const char *from, const char *to, dlqat_error *error);
 
 /* A directory built under a temporary name beside its place (staging), then put there in one rename; a directory
  * that was there is moved aside first and removed after. */

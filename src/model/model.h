@@ -25,6 +25,10 @@ struct dq_weight {
     const void *user;        /* DQ_WEIGHT_OTHER */
 };
 
+/* GGUF's llama order of the rows of q and k, [out, in] of so many heads: where our row lies in the file, and back. */
+int64_t dq_llama_row(int64_t out, int heads, int64_t row);
+int64_t dq_llama_row_inverse(int64_t out, int heads, int64_t row);
+
 /* tensor: [out, in] of a type with to_f32; must outlive the weight. Resident where it is mapped as f32 in our order. */
 dq_weight dq_weight_from_tensor(const dq_tensor *tensor, int permuted_heads);
 dq_weight dq_weight_from_affine(const dq_affine *matrix);

@@ -9,15 +9,21 @@ static void tensor_rows(const dq_weight *weight, int64_t first, int64_t count, f
 
 /* GGUF's llama rotates neighbouring pairs where Hugging Face rotates halves, so its converter deals the two halves of each
  * head's rows alternately: row h d + p d/2 + j of ours (half p, pair j) is row h d + 2 j + p of the file's. */
-static int64_t row_in_file(const dq_weight *weight, int64_t row) {
-    int64_t d = weight->out / weight->permuted_heads, head = row / d, within = row % d;
+int64_t dq_llama_row(int64_t out, int heads, int64_t row) {
+    int64_t d = out / heads, head = row / d, within = row % d;
     int64_t half = within / (d / 2), pair = within % (d / 2);
     return head * d + 2 * pair + half;
 }
 
+int64_t dq_llama_row_inverse(int64_t out, int heads, int64_t row) {
+    int64_t d = out / heads, head = row / d, within = row % d;
+    return head * d + within % 2 * (d / 2) + within / 2;
+}
+
 static void permuted_rows(const dq_weight *weight, int64_t first, int64_t count, float *dst) {
     for (int64_t i = 0; i < count; i++)
-        dq_tensor_rows(weight->tensor, row_in_file(weight, first + i), 1, dst + i * weight->in);
+        dq_tensor_rows(weight->tensor, dq_llama_row(weight->out, weight->permuted_heads, first + i), 1,
+                       dst + i * weight->in);
 }
 
 static void affine_rows(const dq_weight *weight, int64_t first, int64_t count, float *dst) {
