@@ -8,7 +8,11 @@
 
 dlqat_status dq_json_parse(const char *text, size_t length, const char *where, json_t **value, dlqat_error *error) {
     json_error_t problem;
-    *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    *value = json_loadb(text, length, flags, &problem);
+    /* Integers beyond 64 bits are valid JSON: tokenizer_config.json has 1e30 written out. get_int takes the reals. */
+    if (!*value && json_error_code(&problem) == json_error_numeric_overflow)
+        *value = json_loadb(text, length, flags | JSON_DECODE_INT_AS_REAL, &problem);
     if (*value) return DLQAT_OK;
     return dq_fail(error, DLQAT_ERROR_INPUT, "%s: not valid JSON at line %d, column %d: %s", where, problem.line,
                    problem.column, problem.text);

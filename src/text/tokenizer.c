@@ -1,0 +1,251 @@
+#include "text/tokenizer_parts.h"
+
+#include "text/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Making one ------------------------------------------------------------------------------------------------ */
+
+dlqat_status dq_tokenizer_new(dq_tokenizer **out, const char *path, dlqat_error *error) {
+    *out = NULL;
+    dq_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    size_t size = strlen(path) + 1;
+    char *source = malloc(size);
+    if (!tokenizer || !source) {
+        free(tokenizer);
+        free(source);
+        return dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory for the tokenizer", path);
+    }
+    memcpy(source, path, size);
+    tokenizer->source = source;
+    tokenizer->bos = tokenizer->eos = tokenizer->unk = tokenizer->pad = -1;
+    tokenizer->bpe.unk = -1;
+    *out = tokenizer;
+    return DLQAT_OK;
+}
+
+void dq_tokenizer_close(dq_tokenizer *tokenizer) {
+    if (!tokenizer) return;
+    free(tokenizer->source);
+    free(tokenizer->special);
+    free(tokenizer->chat_template);
+    dq_vocabulary_free(&tokenizer->vocabulary);
+    dq_added_tokens_free(&tokenizer->added);
+    dq_steps_free(&tokenizer->normalizer);
+    dq_steps_free(&tokenizer->pretokenizer);
+    dq_steps_free(&tokenizer->decoder);
+    dq_bpe_free(&tokenizer->bpe);
+    dq_ids_free(&tokenizer->prefix);
+    dq_ids_free(&tokenizer->suffix);
+    free(tokenizer);
+}
+
+dlqat_status dq_tokenizer_add_token(dq_tokenizer *tokenizer, const dq_added_token *token, dlqat_error *error) {
+    dq_vocabulary *vocabulary = &tokenizer->vocabulary;
+    const char *where = tokenizer->source;
+    if (!token->length) return dq_fail(error, DLQAT_ERROR_INPUT, "%s: the added token %d is empty", where, token->id);
+    size_t length;
+    int32_t known = dq_vocabulary_find(vocabulary, token->content, token->length);
+    const char *text = dq_vocabulary_text(vocabulary, token->id, &length);
+    bool same = text && length == token->length && !memcmp(text, token->content, length);
+    if ((text && !same) || (known >= 0 && known != token->id))
+        return dq_fail(error, DLQAT_ERROR_INPUT,
+                       "%s: the added token \"%.60s\" has the id %d, but the vocabulary says otherwise", where,
+                       token->content, token->id);
+    if (!same) DQ_TRY(dq_vocabulary_add(vocabulary, token->id, token->content, token->length, false, error));
+    return dq_added_tokens_add(&tokenizer->added, token, error);
+}
+
+static dlqat_status insert_tokens(dq_tokenizer *tokenizer, bool special, dlqat_error *error) {
+    dq_added_tokens *added = &tokenizer->added;
+    dq_buffer normalized = {0};
+    dlqat_status status = DLQAT_OK;
+    for (size_t i = 0; i < added->count && status == DLQAT_OK; i++) {
+        const dq_added_token *token = &added->at[i];
+        if (token->special != special) continue;
+        if (!token->normalized) {
+            status = dq_trie_insert(&added->raw, token->content, token->length, (int32_t)i, error);
+            continue;
+        }
+        normalized.size = 0;
+        status = dq_normalize(&tokenizer->normalizer, token->content, token->length, &normalized, error);
+        if (status == DLQAT_OK)
+            status = dq_trie_insert(&added->normalized, normalized.data, normalized.size, (int32_t)i, error);
+    }
+    dq_buffer_free(&normalized);
+    return status;
+}
+
+dlqat_status dq_tokenizer_finish(dq_tokenizer *tokenizer, dlqat_error *error) {
+    size_t count = tokenizer->vocabulary.count;
+    if (!count) return dq_fail(error, DLQAT_ERROR_INPUT, "%s: the vocabulary is empty", tokenizer->source);
+    tokenizer->special = calloc(count, sizeof *tokenizer->special);
+    tokenizer->bpe.forbidden = calloc(count, sizeof *tokenizer->bpe.forbidden);
+    if (!tokenizer->special || !tokenizer->bpe.forbidden)
+        return dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory for the tokenizer", tokenizer->source);
+    for (size_t i = 0; i < tokenizer->added.count; i++) {
+        const dq_added_token *token = &tokenizer->added.at[i];
+        tokenizer->special[token->id] = token->special;
+        /* Such a string never reaches the model but for DQ_ENCODE_NO_ADDED, whose promise is that it is mere text. */
+        tokenizer->bpe.forbidden[token->id] = token->special && !token->single_word && !token->normalized;
+    }
+    DQ_TRY(insert_tokens(tokenizer, true, error));
+    DQ_TRY(insert_tokens(tokenizer, false, error));
+    dq_bpe_finish(&tokenizer->bpe, &tokenizer->vocabulary);
+    return DLQAT_OK;
+}
+
+/* ---- Encoding -------------------------------------------------------------------------------------------------- */
+
+typedef struct encoder {
+    const dq_tokenizer *tokenizer;
+    bool skip_special;
+    dq_buffer normalized;
+    dq_pieces words;
+    dq_bpe_scratch scratch;
+    dq_ids *ids;
+    dlqat_error *error;
+} encoder;
+
+static dlqat_status encode_plain(encoder *e, const char *text, size_t length, bool first) {
+    const dq_tokenizer *tokenizer = e->tokenizer;
+    DQ_TRY(dq_pretokenize(&tokenizer->pretokenizer, text, length, first, &e->words, e->error));
+    size_t start = 0;
+    for (size_t i = 0; i < e->words.count; start = e->words.ends[i++])
+        DQ_TRY(dq_bpe_encode(&tokenizer->bpe, &e->scratch, e->words.text.data + start, e->words.ends[i] - start, e->ids,
+                             e->error));
+    return DLQAT_OK;
+}
+
+/* Text between raw added tokens: normalized, then searched for normalized ones. */
+static dlqat_status encode_segment(encoder *e, const char *text, size_t length, bool first) {
+    const dq_tokenizer *tokenizer = e->tokenizer;
+    if (!length) return DLQAT_OK;
+    e->normalized.size = 0;
+    if (tokenizer->normalizer.count) {
+        DQ_TRY(dq_normalize(&tokenizer->normalizer, text, length, &e->normalized, e->error));
+        text = e->normalized.data;
+        length = e->normalized.size;
+    }
+    dq_added_walk walk = {.tokens = &tokenizer->added,
+                          .trie = &tokenizer->added.normalized,
+                          .text = text,
+                          .length = length,
+                          .skip_special = e->skip_special};
+    const dq_added_token *token;
+    do {
+        size_t start, end;
+        token = dq_added_next(&walk, &start, &end);
+        if (start < end) DQ_TRY(encode_plain(e, text + start, end - start, first && start == 0));
+        if (token) DQ_TRY(dq_ids_add(e->ids, token->id, e->error));
+    } while (token);
+    return DLQAT_OK;
+}
+
+static dlqat_status encode_text(encoder *e, const char *text, size_t length) {
+    dq_added_walk walk = {.tokens = &e->tokenizer->added,
+                          .trie = &e->tokenizer->added.raw,
+                          .text = text,
+                          .length = length,
+                          .skip_special = e->skip_special};
+    const dq_added_token *token;
+    do {
+        size_t start, end;
+        token = dq_added_next(&walk, &start, &end);
+        if (start < end) DQ_TRY(encode_segment(e, text + start, end - start, start == 0));
+        if (token) DQ_TRY(dq_ids_add(e->ids, token->id, e->error));
+    } while (token);
+    return DLQAT_OK;
+}
+
+static dlqat_status add_all(dq_ids *ids, const dq_ids *more, dlqat_error *error) {
+    for (size_t i = 0; i < more->count; i++) DQ_TRY(dq_ids_add(ids, more->at[i], error));
+    return DLQAT_OK;
+}
+
+dlqat_status dq_tokenizer_encode(const dq_tokenizer *tokenizer, const char *text, size_t length, unsigned flags,
+                                 dq_ids *ids, dlqat_error *error) {
+    dq_buffer repaired = {0};
+    if (!dq_utf8_valid(text, length)) {
+        dq_utf8_repair(text, length, &repaired);
+        dlqat_status failed = dq_buffer_check(&repaired, "the text", error);
+        if (failed != DLQAT_OK) {
+            dq_buffer_free(&repaired);
+            return failed;
+        }
+        text = repaired.data;
+        length = repaired.size;
+    }
+    encoder e = {.tokenizer = tokenizer, .skip_special = flags & DQ_ENCODE_NO_ADDED, .ids = ids, .error = error};
+    bool around = flags & DQ_ENCODE_SPECIAL;
+    dlqat_status status = around ? add_all(ids, &tokenizer->prefix, error) : DLQAT_OK;
+    if (status == DLQAT_OK) status = encode_text(&e, text, length);
+    if (status == DLQAT_OK && around) status = add_all(ids, &tokenizer->suffix, error);
+    dq_buffer_free(&e.normalized);
+    dq_pieces_free(&e.words);
+    dq_bpe_scratch_free(&e.scratch);
+    dq_buffer_free(&repaired);
+    return status;
+}
+
+/* ---- Decoding -------------------------------------------------------------------------------------------------- */
+
+dlqat_status dq_tokenizer_decode(const dq_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special,
+                                 dq_buffer *text, dlqat_error *error) {
+    dq_pieces tokens = {0};
+    dlqat_status status = DLQAT_OK;
+    for (size_t i = 0; i < count && status == DLQAT_OK; i++) {
+        if (ids[i] < 0 || (size_t)ids[i] >= tokenizer->vocabulary.count) {
+            status = dq_fail(error, DLQAT_ERROR_INPUT, "the id %d is not in the vocabulary: expected one from 0 to %zu",
+                             ids[i], tokenizer->vocabulary.count - 1);
+            break;
+        }
+        size_t length;
+        const char *token = dq_vocabulary_text(&tokenizer->vocabulary, ids[i], &length);
+        if (!token || (skip_special && tokenizer->special[ids[i]])) continue;
+        dq_buffer_put(&tokens.text, token, length);
+        status = dq_pieces_end(&tokens, error);
+    }
+    if (status == DLQAT_OK) status = dq_buffer_check(&tokens.text, "decoded text", error);
+    if (status == DLQAT_OK) status = dq_detokenize(&tokenizer->decoder, tokenizer->has_decoder, &tokens, text, error);
+    dq_pieces_free(&tokens);
+    return status;
+}
+
+/* ---- Asking ---------------------------------------------------------------------------------------------------- */
+
+int32_t dq_tokenizer_vocabulary_size(const dq_tokenizer *tokenizer) {
+    return (int32_t)tokenizer->vocabulary.count;
+}
+int32_t dq_tokenizer_bos(const dq_tokenizer *tokenizer) {
+    return tokenizer->bos;
+}
+int32_t dq_tokenizer_eos(const dq_tokenizer *tokenizer) {
+    return tokenizer->eos;
+}
+
+bool dq_tokenizer_adds_bos(const dq_tokenizer *tokenizer) {
+    return tokenizer->bos >= 0 && tokenizer->prefix.count && tokenizer->prefix.at[0] == tokenizer->bos;
+}
+
+int32_t dq_tokenizer_find(const dq_tokenizer *tokenizer, const char *token) {
+    size_t length = strlen(token);
+    for (size_t i = 0; i < tokenizer->added.count; i++) {
+        const dq_added_token *added = &tokenizer->added.at[i];
+        if (added->length == length && !memcmp(added->content, token, length)) return added->id;
+    }
+    return dq_vocabulary_find(&tokenizer->vocabulary, token, length);
+}
+
+const char *dq_tokenizer_token(const dq_tokenizer *tokenizer, int32_t id, size_t *length) {
+    return dq_vocabulary_text(&tokenizer->vocabulary, id, length);
+}
+
+bool dq_tokenizer_is_special(const dq_tokenizer *tokenizer, int32_t id) {
+    return id >= 0 && (size_t)id < tokenizer->vocabulary.count && tokenizer->special[id];
+}
+
+const char *dq_tokenizer_chat_template(const dq_tokenizer *tokenizer) {
+    return tokenizer->chat_template;
+}
