@@ -48,6 +48,11 @@ dlqat_status dq_tokenizer_read_spm(dq_tokenizer *tokenizer, const unsigned char 
 dlqat_status dq_tokenizer_metaspace(dq_tokenizer *tokenizer, bool add_prefix, bool legacy, bool collapse,
                                     dlqat_error *error);
 
+/* tokenizer_scores.c: the merges in order of rank, from malloc, made from the scores where there are only those; and the
+ * other way round, vocabulary.count scores, ERROR_UNSUPPORTED where no scores would merge alike. */
+dlqat_status dq_tokenizer_merges(const dq_tokenizer *tokenizer, dq_merge **merges, size_t *count, dlqat_error *error);
+dlqat_status dq_tokenizer_scores(const dq_tokenizer *tokenizer, float *scores, dlqat_error *error);
+
 /* tokenizer_pre.c: pre-tokenizers that llama.cpp knows by name. */
 enum { DQ_PRE_PATTERNS = 4 };
 typedef struct dq_pre {
