@@ -1,7 +1,9 @@
 /* config.json and GGUF keys: defaults, both spellings of RoPE, refusals by name, and the way back. */
+#define _DEFAULT_SOURCE
 #include "support.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "model/config.h"
 
@@ -309,6 +311,65 @@ static void json_goes_round(void **state) {
     }
 }
 
+/* Declares a tensor of zeros or, for the RoPE factors, of their values. */
+static void declare(dq_gguf_writer *writer, const char *name, int64_t rows, int64_t columns, const float *values) {
+    dlqat_error error;
+    const int64_t shape[2] = {rows ? rows : columns, columns};
+    assert_ok(dq_gguf_declare(writer, name, DQ_F32, rows ? 2 : 1, shape, (void *)(uintptr_t)values, &error));
+}
+
+/* Through a GGUF file: keys written, and the tensors that tell the rest. */
+static void gguf_goes_round(void **state) {
+    (void)state;
+#define SIZES                                                                                                          \
+    "\"hidden_size\": 64, \"num_attention_heads\": 1, \"num_key_value_heads\": 1, \"vocab_size\": 8,"                  \
+    " \"intermediate_size\": 96, \"num_hidden_layers\": 2, \"bos_token_id\": null, \"eos_token_id\": null, "
+    static const char *const texts[] = {
+        "{\"model_type\": \"llama\", " SIZES "\"attention_bias\": true, \"mlp_bias\": true, \"rms_norm_eps\": 1e-5}",
+        "{\"model_type\": \"llama\", " SIZES "\"tie_word_embeddings\": true, \"rope_scaling\": {\"type\": \"linear\","
+        " \"factor\": 2.5}}",
+        "{\"model_type\": \"llama\", " SIZES "\"rope_theta\": 500000, \"rope_scaling\": {\"rope_type\": \"llama3\","
+        " \"factor\": 32, \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": "
+        "8192}}",
+        "{\"model_type\": \"mistral\", " SIZES "\"sliding_window\": 64, \"head_dim\": 80}",
+        "{\"model_type\": \"qwen2\", " SIZES "\"rope_theta\": 1000000}",
+        "{\"model_type\": \"qwen3\", " SIZES "\"head_dim\": 32, \"rms_norm_eps\": 1e-6}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        dlqat_error error;
+        dq_config c, again;
+        char path[] = "/tmp/dlqat-test-XXXXXX";
+        float factors[64], zeros[96 * 96] = {0};
+        dq_gguf_writer *writer;
+        dq_gguf *file;
+        int descriptor = mkstemp(path);
+        assert_true(descriptor >= 0);
+        close(descriptor);
+        assert_ok(parse(&c, texts[i], &error));
+        assert_ok(dq_gguf_create(&writer, path, &error));
+        dq_config_to_gguf(&c, writer);
+        declare(writer, "token_embd.weight", c.vocabulary, c.hidden, zeros);
+        if (!c.tied) declare(writer, "output.weight", c.vocabulary, c.hidden, zeros);
+        if (c.qkv_bias) declare(writer, "blk.0.attn_q.bias", 0, 64, zeros);
+        if (c.o_bias) declare(writer, "blk.0.attn_output.bias", 0, 64, zeros);
+        if (c.mlp_bias) declare(writer, "blk.0.ffn_gate.bias", 0, 96, zeros);
+        if (dq_config_rope_factors(&c, factors)) declare(writer, "rope_freqs.weight", 0, c.head_width / 2, factors);
+        const dq_tensor *tensor;
+        void *values;
+        for (;;) {
+            assert_ok(dq_gguf_next(writer, &tensor, &values, &error));
+            if (!tensor) break;
+            assert_ok(dq_gguf_put(writer, values, tensor->bytes, &error));
+        }
+        assert_ok(dq_gguf_finish(writer, &error));
+        assert_ok(dq_gguf_open(&file, path, &error));
+        assert_ok(dq_config_from_gguf(&again, file, &error));
+        assert_same(&again, &c);
+        dq_gguf_close(file);
+        remove(path);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absent_keys_take_the_familys_defaults),
@@ -318,6 +379,7 @@ int main(void) {
         cmocka_unit_test(windows),
         cmocka_unit_test(bad_configurations_are_refused),
         cmocka_unit_test(json_goes_round),
+        cmocka_unit_test(gguf_goes_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
