@@ -296,6 +296,35 @@ static void broken_gguf_is_refused(void **state) {
     clean(directory);
 }
 
+/* Types that hold no weights (26: I32) or that are not known here (20: IQ4_NL), by the tensor's name. */
+static void gguf_types_are_refused_by_name(void **state) {
+    (void)state;
+    static const struct {
+        char type;
+        const char *message;
+    } cases[] = {{26, "I32"}, {20, "20"}};
+    static const char name[] = "blk.1.ffn_up.weight";
+    enum { TYPE_AT = sizeof name - 1 + 4 + 2 * 8 }; /* behind the name: the number of dimensions, two of them */
+    char directory[1024], path[1024];
+    make_directory(directory);
+    fixture_path(path, "qwen3/model-f32.gguf");
+    for (size_t i = 0; i < 2; i++) {
+        dlqat_error error;
+        char *bytes, *broken = dq_path_join(directory, "broken.gguf");
+        size_t size, at = 0;
+        dq_model *model;
+        assert_ok(dq_read_file(path, &bytes, &size, &error));
+        while (memcmp(bytes + at, name, sizeof name - 1) != 0) at++;
+        bytes[at + TYPE_AT] = cases[i].type;
+        put(directory, "broken.gguf", bytes, size);
+        assert_fails(dq_model_open(&model, broken, false, &error), DLQAT_ERROR_UNSUPPORTED, name);
+        assert_non_null(strstr(error.message, cases[i].message));
+        free(bytes);
+        free(broken);
+    }
+    clean(directory);
+}
+
 /* Bytes of headers changed at random (fixed seed): opening may succeed or fail, with a message, and never anything else. */
 static void damaged_headers_do_no_harm(void **state) {
     (void)state;
@@ -375,11 +404,17 @@ static void names_go_both_ways(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(contents_are_as_stored),      cmocka_unit_test(gguf_rows_are_in_our_order),
-        cmocka_unit_test(gguf_rope_factors),           cmocka_unit_test(run_directory_means_its_model),
-        cmocka_unit_test(generation_config_adds_ends), cmocka_unit_test(broken_directories_are_refused),
-        cmocka_unit_test(missing_things_are_named),    cmocka_unit_test(broken_gguf_is_refused),
-        cmocka_unit_test(damaged_headers_do_no_harm),  cmocka_unit_test(names_go_both_ways),
+        cmocka_unit_test(contents_are_as_stored),
+        cmocka_unit_test(gguf_rows_are_in_our_order),
+        cmocka_unit_test(gguf_rope_factors),
+        cmocka_unit_test(run_directory_means_its_model),
+        cmocka_unit_test(generation_config_adds_ends),
+        cmocka_unit_test(broken_directories_are_refused),
+        cmocka_unit_test(missing_things_are_named),
+        cmocka_unit_test(broken_gguf_is_refused),
+        cmocka_unit_test(gguf_types_are_refused_by_name),
+        cmocka_unit_test(damaged_headers_do_no_harm),
+        cmocka_unit_test(names_go_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
