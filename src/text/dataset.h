@@ -2,9 +2,12 @@
  *
  * A row is a sequence of ids and, per id, whether the loss counts it as a target. A file is recognised by its contents:
  * a JSON array or JSONL of {instruction, input, output}, of {messages}, or of {text}; anything else is plain text,
- * cut into rows of max_length tokens. Instruction rows under a chat template become user (instruction + "\n\n" + input)
- * and assistant. Prompt tokens carry no loss; every row ends with EOS; BOS as the tokenizer adds it. A row longer than
- * max_length is cut at its end; a row without any label left is dropped and counted. */
+ * cut into consecutive rows of max_length tokens. Instruction rows under a chat template become user (instruction +
+ * "\n\n" + input) and assistant. Prompt tokens carry no loss; every row ends with EOS, and a conversation with the
+ * assistant's last words; BOS as the tokenizer adds it, unless the template writes it. A row longer than max_length is
+ * cut at its end, without EOS there; a row without any label left is dropped and counted. Rows of plain text begin
+ * with BOS each; only the end of the text ends with EOS. Strings of special tokens inside a row's text are recognised
+ * as such, as transformers does. */
 #ifndef DQ_TEXT_DATASET_H
 #define DQ_TEXT_DATASET_H
 
@@ -13,9 +16,9 @@
 typedef struct dq_dataset {
     size_t rows;
     int32_t *ids;       /* all rows one after another */
-    uint8_t *learned;   /* [tokens] 1: this token is a target */
+    uint8_t *learned;   /* [tokens] 1: this token is a target; never the first of a row */
     size_t *begin;      /* [rows + 1] offsets into ids */
-    size_t tokens, labels; /* labels: targets that have a token before them in their row */
+    size_t tokens, labels;
     size_t dropped, truncated;
     const char *kind;   /* "instruction", "chat", "text", "plain text" */
 } dq_dataset;
@@ -26,7 +29,8 @@ typedef struct dq_dataset_options {
     const dq_tokenizer *tokenizer;
 } dq_dataset_options;
 
-/* path "file" or "file:field" is not supported: the fields' names are the ones above. Empty data is ERROR_INPUT. */
+/* The fields' names are the ones above. Rows of different kinds do not mix. Empty data is ERROR_INPUT; so is a row that
+ * cannot be read, named by its line. A file named *.json or *.jsonl must be JSON. */
 dlqat_status dq_dataset_open(dq_dataset *data, const char *path, const dq_dataset_options *options, dlqat_error *error);
 void dq_dataset_close(dq_dataset *data);
 
