@@ -9,8 +9,8 @@ cd "$(dirname "$0")"
 bits=3
 group=64
 steps=${DEMO_STEPS:-60}
-rows=examples/train.jsonl
-held_out=examples/held-out.jsonl
+rows=build-demo/examples/train.jsonl
+held_out=build-demo/examples/held-out.jsonl
 text=examples/text.txt
 question="What is the capital of France?"
 

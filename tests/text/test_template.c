@@ -151,7 +151,8 @@ static void learned_pieces(void **state) {
     json_array_foreach(json_object_get(all, "templates"), index, entry) {
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             if (json_object_get(entry, "shared") ||
-                strcmp(json_string_value(json_object_get(entry, "name")), cases[i].name)) continue;
+                strcmp(json_string_value(json_object_get(entry, "name")), cases[i].name))
+                continue;
             dlqat_error error = {0};
             dq_template template;
             assert_ok(dq_template_from_text(&template, DQ_TEMPLATE_AUTO,
