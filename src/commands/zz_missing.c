@@ -10,7 +10,6 @@
         return dq_fail(error, DLQAT_ERROR_UNSUPPORTED, #name ": not in this build yet");                               \
     }
 
-MISSING(train)
 MISSING(quantize)
 MISSING(eval)
 MISSING(export)

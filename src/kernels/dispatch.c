@@ -77,10 +77,10 @@ static const struct variant {
          .bias_forward = dq_bias_forward_avx2,
          .bias_backward = dq_bias_backward_avx2,
          .sum_of_squares = dq_sum_of_squares_avx2,
-         .fakequant_adapt = dq_fakequant_adapt_c,
-         .fakequant_codes = dq_fakequant_codes_c,
-         .fakequant_decode = dq_fakequant_decode_c,
-         .fakequant_backward = dq_fakequant_backward_c,
+         .fakequant_adapt = dq_fakequant_adapt_avx2,
+         .fakequant_codes = dq_fakequant_codes_avx2,
+         .fakequant_decode = dq_fakequant_decode_avx2,
+         .fakequant_backward = dq_fakequant_backward_avx2,
      }},
 #endif
 #ifdef DQ_HAVE_AVX512
@@ -101,10 +101,10 @@ static const struct variant {
          .bias_forward = dq_bias_forward_avx512,
          .bias_backward = dq_bias_backward_avx512,
          .sum_of_squares = dq_sum_of_squares_avx512,
-         .fakequant_adapt = dq_fakequant_adapt_c,
-         .fakequant_codes = dq_fakequant_codes_c,
-         .fakequant_decode = dq_fakequant_decode_c,
-         .fakequant_backward = dq_fakequant_backward_c,
+         .fakequant_adapt = dq_fakequant_adapt_avx512,
+         .fakequant_codes = dq_fakequant_codes_avx512,
+         .fakequant_decode = dq_fakequant_decode_avx512,
+         .fakequant_backward = dq_fakequant_backward_avx512,
      }},
 #endif
 };

@@ -44,6 +44,7 @@ dlqat_status dq_grid_check(const dq_grid *grid, const char *tensor, int64_t in, 
 float dq_grid_round(const dq_grid *grid, float x) {
     if (grid->scale == DQ_F16) return dq_f16_to_f32(dq_f32_to_f16(x));
     if (grid->scale == DQ_BF16) return dq_bf16_to_f32(dq_f32_to_bf16(x));
+    if (grid->scale == DQ_F64) return x;
     uint32_t bits = dq_f32_bits(x), low = (1u << grid->bits) - 1;
     if ((bits & 0x7f800000u) == 0x7f800000u) return x;
     bits += (low >> 1) + (bits >> grid->bits & 1); /* half of the last kept place, less one unless that place is odd */

@@ -3,7 +3,7 @@
  *   S = R(m s)    O = R(m (b + Qn s))  [+ the pooled adapter, inside R]      W_hat = fl(fl(S u) + O)
  *
  * R rounds to the type in which the file stores scales, to nearest even: f16, bf16, or f32 with a significand whose low n bits
- * are 0. Then S u is exact in f32 for every code u, so that a fused multiply-add gives the same W_hat. */
+ * are 0. (F64 is wider than what is computed, so R is the identity: for comparisons with oracles that store nothing.) Then S u is exact in f32 for every code u, so that a fused multiply-add gives the same W_hat. */
 #ifndef DQ_QUANT_GRID_H
 #define DQ_QUANT_GRID_H
 
@@ -13,7 +13,7 @@
 typedef struct dq_grid {
     int bits;       /* n: 2 .. 8 */
     int64_t group;  /* columns that share s and b; divides the input width */
-    dq_dtype scale; /* DQ_F16, DQ_BF16 or DQ_F32 */
+    dq_dtype scale; /* DQ_F16, DQ_BF16 or DQ_F32; DQ_F64 in tests */
     dq_offset offset;
 } dq_grid;
 

@@ -1,5 +1,5 @@
-/* The functions of fakequant.h, in plain loops that compilers turn into vector code. Compiled once for each instruction set, with
- * DQ_VARIANT(name) giving each its own symbols; without it these are the reference. */
+/* The functions of fakequant.h, in plain loops that compilers turn into vector code. Compiled once for each instruction set, named by
+ * DQ_VARIANT; without it these are the reference. Not one operation is contracted or reordered, so all give the same bits. */
 #include "kernels/fakequant.h"
 
 #include "kernels/variant.h"
@@ -7,13 +7,18 @@
 #include <math.h>
 
 #ifndef DQ_VARIANT
-#define DQ_VARIANT(name) name##_c
-DQ_VARIANT_DECLARE(c);
+#define DQ_VARIANT c
 #endif
+#define NAME_JOIN(operation, variant) dq_##operation##_##variant
+#define NAME_IN(operation, variant)   NAME_JOIN(operation, variant)
+#define NAME(operation)               NAME_IN(operation, DQ_VARIANT)
+#define DECLARE(variant)              DQ_VARIANT_DECLARE(variant)
+
+DECLARE(DQ_VARIANT);
 
 enum { COLUMNS = 256 }; /* a stretch of a row whose B A stays in the first-level cache */
 
-void DQ_VARIANT(dq_fakequant_adapt)(const dq_fakequant *f, float *w) {
+void NAME(fakequant_adapt)(const dq_fakequant *f, float *w) {
     if (f->rank == 0) return;
     for (int64_t column = 0; column < f->in; column += COLUMNS) {
         int64_t n = f->in - column < COLUMNS ? f->in - column : COLUMNS;
@@ -42,7 +47,7 @@ static inline float clamp(float x, float low, float high) {
     return x > high ? high : x;
 }
 
-void DQ_VARIANT(dq_fakequant_codes)(const dq_fakequant *f, float *w) {
+void NAME(fakequant_codes)(const dq_fakequant *f, float *w) {
     const float Qn = -(float)(1 << (f->bits - 1)), Qp = -Qn - 1.0f;
     int64_t groups = f->in / f->group;
     for (int64_t i = 0; i < f->rows * groups; i++) {
@@ -52,7 +57,7 @@ void DQ_VARIANT(dq_fakequant_codes)(const dq_fakequant *f, float *w) {
     }
 }
 
-void DQ_VARIANT(dq_fakequant_decode)(const dq_fakequant *f, float *w) {
+void NAME(fakequant_decode)(const dq_fakequant *f, float *w) {
     int64_t groups = f->in / f->group;
     for (int64_t i = 0; i < f->rows * groups; i++) {
         float S = f->S[i], O = f->O[i];
@@ -110,7 +115,7 @@ static float add_lanes(const float lane[DQ_FAKEQUANT_LANES]) {
     return sum[0];
 }
 
-void DQ_VARIANT(dq_fakequant_backward)(const dq_fakequant *f, const float *V, float *g, const dq_fakequant_sums *out) {
+void NAME(fakequant_backward)(const dq_fakequant *f, const float *V, float *g, const dq_fakequant_sums *out) {
     const float Qn = -(float)(1 << (f->bits - 1)), Qp = -Qn - 1.0f;
     const mask_bounds mask = bounds_of(f->mask, Qn, Qp);
     int64_t groups = f->in / f->group;

@@ -1,7 +1,9 @@
 /* C = A B or C += A B, plainly: for every panel of columns and every block of the sum, the panel of B is copied
  * (rounded to bf16 where asked), then every row of A runs over it.
  *
- *     c_ij = [c_ij +] sum over blocks P of ( sum_{p in P, ascending} a_ip b_pj ) */
+ *     c_ij = [c_ij +] sum over blocks P of ( sum_{p in P, ascending} a_ip b_pj )
+ *
+ * A block is summed in double: the reference is the accurate one. */
 #include "kernels/variant.h"
 
 #include "base/half.h"
@@ -27,12 +29,12 @@ static void multiply_panel(const dq_gemm *g, dq_multiply multiply, int64_t first
                 panel[p][j] = rounded(g->b[(start + p) * g->b_row + (first + j) * g->b_column], multiply);
 
         for (int64_t i = 0; i < g->m; i++) {
-            float sum[WIDTH] = {0};
+            double sum[WIDTH] = {0};
             for (int p = 0; p < depth; p++) {
-                float a = rounded(g->a[i * g->a_row + (start + p) * g->a_column], multiply);
+                double a = rounded(g->a[i * g->a_row + (start + p) * g->a_column], multiply);
                 for (int j = 0; j < width; j++) sum[j] += a * panel[p][j];
             }
-            for (int j = 0; j < width; j++) g->c[i * g->c_row + first + j] += sum[j];
+            for (int j = 0; j < width; j++) g->c[i * g->c_row + first + j] += (float)sum[j];
         }
     }
 }
