@@ -28,8 +28,10 @@ static inline const char *scratch_file(const scratch *s, char buffer[1024], cons
     return buffer;
 }
 
-/* Plain writing, without the library's care: a test's input. */
+/* Plain writing, without the library's care: a test's input. Removed first, since some file systems wait for the disk when
+ * a file is cut to nothing and filled again. */
 static inline void put_bytes(const char *path, const void *bytes, size_t size) {
+    (void)remove(path);
     FILE *stream = fopen(path, "wb");
     assert_non_null(stream);
     assert_int_equal(fwrite(bytes, 1, size, stream), size);

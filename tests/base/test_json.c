@@ -21,6 +21,15 @@ static void test_parse(void **state) {
     assert_ok(dq_json_parse(" [1, \"a\\u0000b\"] \n", 18, "x.json", &value, &error));
     assert_int_equal(json_string_length(json_array_get(value, 1)), 3);
     json_decref(value);
+    /* An integer beyond 64 bits is valid, and a real. */
+    const char huge[] = "{\"n\":1000000000000000019884624838656}";
+    int64_t whole = 5;
+    double real = 0;
+    assert_ok(dq_json_parse(huge, strlen(huge), "x.json", &value, &error));
+    assert_ok(dq_json_get_real(value, "n", "x.json", &real, &error));
+    assert_true(real == 1000000000000000019884624838656.0);
+    assert_fails(dq_json_get_int(value, "n", "x.json", &whole, &error), DLQAT_ERROR_INPUT, "must be a whole number");
+    json_decref(value);
     assert_ok(dq_json_parse("7", 1, "x.json", &value, &error));
     json_decref(value);
 }

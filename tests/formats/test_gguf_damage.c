@@ -83,6 +83,12 @@ static void unknown_type(dq_buffer *b) {
     u32(b, 13);
     u64(b, 0);
 }
+static void cut_scalar(dq_buffer *b) {
+    header(b, 3, 0, 1);
+    string(b, "k");
+    u32(b, DQ_GGUF_F64);
+    u32(b, 0);
+}
 static void long_string(dq_buffer *b) {
     header(b, 3, 0, 1);
     string(b, "k");
@@ -207,6 +213,7 @@ static void test_refuses_bad_files(void **state) {
         {same_key, DLQAT_ERROR_INPUT, "the key k occurs twice"},
         {same_tensor, DLQAT_ERROR_INPUT, "the tensor w occurs twice"},
         {unknown_type, DLQAT_ERROR_INPUT, "k has the unknown type 13"},
+        {cut_scalar, DLQAT_ERROR_INPUT, "in the middle of k"},
         {long_string, DLQAT_ERROR_INPUT, "in the middle of k"},
         {nested_array, DLQAT_ERROR_UNSUPPORTED, "k is an array of arrays"},
         {strange_array, DLQAT_ERROR_INPUT, "k is an array of an unknown type"},
