@@ -15,6 +15,7 @@
 
 #include <omp.h>
 
+#include "kernels/vector/pack.h"
 #include "kernels/workspace.h"
 
 enum {
@@ -24,82 +25,23 @@ enum {
     NARROW_FLOATS = 256 * 1024 / 4
 };
 
-/* One sliver: out[p * width + lane] = x[lane * lane_stride + p * step], zero for lanes in [lanes, width). */
+/* An operand as slivers see it: the value of a lane (row of A, column of B) at a step p of the sum. */
 typedef struct operand {
     const float *x;
     int64_t lane_stride, step;
     bool bf16;
 } operand;
 
-DQ_INLINE dq_vec rounded(dq_vec x, bool bf16) {
-    return bf16 ? dq_vec_bf16(x) : x;
-}
-
-/* Lanes side by side in memory. */
-DQ_INLINE void pack_rows(const float *x, int64_t step, int lanes, int width, int depth, bool bf16, float *out) {
-    for (int p = 0; p < depth; p++, x += step, out += width)
-        for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
-            int wanted = width - lane, given = lanes - lane < wanted ? lanes - lane : wanted;
-            dq_vec value = given >= DQ_VEC_WIDTH ? dq_vec_load(x + lane)
-                           : given > 0           ? dq_vec_load_part(x + lane, given)
-                                                 : dq_vec_zero();
-            value = rounded(value, bf16);
-            if (wanted >= DQ_VEC_WIDTH)
-                dq_vec_store(out + lane, value);
-            else
-                dq_vec_store_part(out + lane, value, wanted);
-        }
-}
-
-/* Steps side by side in memory: squares of DQ_VEC_WIDTH are turned in registers. */
-DQ_INLINE void pack_columns(const float *x, int64_t lane_stride, int lanes, int width, int depth, bool bf16,
-                            float *out) {
-    for (int p = 0; p < depth; p += DQ_VEC_WIDTH) {
-        int steps = depth - p < DQ_VEC_WIDTH ? depth - p : DQ_VEC_WIDTH;
-        for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
-            dq_vec square[DQ_VEC_WIDTH];
-            for (int i = 0; i < DQ_VEC_WIDTH; i++) {
-                const float *from = x + (lane + i) * lane_stride + p;
-                square[i] = lane + i >= lanes       ? dq_vec_zero()
-                            : steps == DQ_VEC_WIDTH ? dq_vec_load(from)
-                                                    : dq_vec_load_part(from, steps);
-            }
-            dq_vec_transpose(square);
-            int wanted = width - lane;
-            for (int i = 0; i < steps; i++) {
-                float *to = out + (p + i) * width + lane;
-                /* A vector wider than the sliver spills into the next step, which is written after it; not into what
-                 * follows the sliver. */
-                if (wanted >= DQ_VEC_WIDTH || (p + i) * width + lane + DQ_VEC_WIDTH <= depth * width)
-                    dq_vec_store(to, rounded(square[i], bf16));
-                else
-                    dq_vec_store_part(to, rounded(square[i], bf16), wanted);
-            }
-        }
-    }
-}
-
-DQ_INLINE void pack_any(const float *x, int64_t lane_stride, int64_t step, int lanes, int width, int depth, bool bf16,
-                        float *out) {
-    for (int p = 0; p < depth; p++)
-        for (int lane = 0; lane < width; lane++)
-            out[p * width + lane] = lane < lanes ? x[lane * lane_stride + p * step] : 0;
-    for (int i = 0; bf16 && i < depth * width; i += DQ_VEC_WIDTH) {
-        int left = depth * width - i;
-        dq_vec_store_part(out + i, dq_vec_bf16(dq_vec_load_part(out + i, left)), left);
-    }
-}
-
 DQ_INLINE void pack(const operand *o, int64_t first_lane, int64_t lanes, int64_t first_step, int width, int depth,
                     float *out) {
     const float *x = o->x + first_lane * o->lane_stride + first_step * o->step;
     int given = lanes < width ? (int)lanes : width;
     if (o->lane_stride == 1)
-        pack_rows(x, o->step, given, width, depth, o->bf16, out);
+        dq_pack_rows(x, o->step, given, width, depth, o->bf16, out);
     else if (o->step == 1)
-        pack_columns(x, o->lane_stride, given, width, depth, o->bf16, out);
+        dq_pack_columns(x, o->lane_stride, given, width, depth, o->bf16, out);
     else
-        pack_any(x, o->lane_stride, o->step, given, width, depth, o->bf16, out);
+        dq_pack_any(x, o->lane_stride, o->step, given, width, depth, o->bf16, out);
 }
 
 static void pack_a(const operand *o, int64_t first, int64_t rows, int64_t start, int depth, float *out) {

@@ -6,7 +6,7 @@
  *   load_part, store_part      the first count lanes; the others are 0, or not touched; nothing beyond is read
  *   add sub mul div sqrt       exactly rounded
  *   fma(a, b, c)               a b + c, rounded once;  fnma: c - a b
- *   max(a, b)                  the larger; b where either is NaN
+ *   max(a, b), min(a, b)       the larger, the smaller; b where either is NaN
  *   round                      to the nearest integer, ties to even
  *   scale(x, n)                x 2^n for integral n in [-252, 252], rounded once more where the result is subnormal
  *   bf16                       rounded to bf16 (nearest even), NaN stays NaN

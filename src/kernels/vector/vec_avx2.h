@@ -57,6 +57,9 @@ DQ_INLINE dq_vec dq_vec_fnma(dq_vec a, dq_vec b, dq_vec c) {
 DQ_INLINE dq_vec dq_vec_max(dq_vec a, dq_vec b) {
     return _mm256_max_ps(a, b);
 }
+DQ_INLINE dq_vec dq_vec_min(dq_vec a, dq_vec b) {
+    return _mm256_min_ps(a, b);
+}
 DQ_INLINE dq_vec dq_vec_round(dq_vec a) {
     return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }

@@ -56,6 +56,9 @@ DQ_INLINE dq_vec dq_vec_fnma(dq_vec a, dq_vec b, dq_vec c) {
 DQ_INLINE dq_vec dq_vec_max(dq_vec a, dq_vec b) {
     return _mm512_max_ps(a, b);
 }
+DQ_INLINE dq_vec dq_vec_min(dq_vec a, dq_vec b) {
+    return _mm512_min_ps(a, b);
+}
 DQ_INLINE dq_vec dq_vec_round(dq_vec a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }

@@ -1,0 +1,234 @@
+/* The row-wise operations of a decoder block. The maths stands in reference/layers.c. */
+#include "kernels/vector/vec.h"
+
+#include <math.h>
+
+#include "kernels/vector/math.h"
+
+enum { W = DQ_VEC_WIDTH };
+
+/* How many lanes of the vector at i of n count: W but at the end. */
+DQ_INLINE int lanes_at(int64_t n, int64_t i) {
+    return n - i < W ? (int)(n - i) : W;
+}
+
+/* Sum of x_i y_i over n, in four vectors of running sums; with z, of x_i y_i z_i. */
+DQ_INLINE float dot(const float *x, const float *y, const float *z, int64_t n) {
+    dq_vec sum[4] = {dq_vec_zero(), dq_vec_zero(), dq_vec_zero(), dq_vec_zero()};
+    int64_t i = 0;
+    for (; i + 4 * W <= n; i += 4 * W)
+        for (int v = 0; v < 4; v++) {
+            dq_vec a = dq_vec_load(x + i + v * W), b = dq_vec_load(y + i + v * W);
+            if (z) a = dq_vec_mul(a, dq_vec_load(z + i + v * W));
+            sum[v] = dq_vec_fma(a, b, sum[v]);
+        }
+    for (; i < n; i += W) {
+        int left = lanes_at(n, i);
+        dq_vec a = dq_vec_load_part(x + i, left), b = dq_vec_load_part(y + i, left);
+        if (z) a = dq_vec_mul(a, dq_vec_load_part(z + i, left));
+        sum[0] = dq_vec_fma(a, b, sum[0]);
+    }
+    return dq_vec_total(dq_vec_add(dq_vec_add(sum[0], sum[1]), dq_vec_add(sum[2], sum[3])));
+}
+
+DQ_INLINE dq_vec load(const float *x, int lanes) {
+    return lanes == W ? dq_vec_load(x) : dq_vec_load_part(x, lanes);
+}
+
+DQ_INLINE void store(float *x, dq_vec value, int lanes) {
+    if (lanes == W)
+        dq_vec_store(x, value);
+    else
+        dq_vec_store_part(x, value, lanes);
+}
+
+void NAME(rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w, float eps,
+                           int64_t T, int64_t D) {
+#pragma omp parallel for schedule(static) num_threads(compute->threads)
+    for (int64_t t = 0; t < T; t++) {
+        const float *from = x + t * D;
+        float *to = y + t * D, r = 1 / sqrtf(dot(from, from, NULL, D) / (float)D + eps);
+        const dq_vec scale = dq_vec_set(r);
+        for (int64_t at = 0; at < D; at += W) {
+            const int lanes = lanes_at(D, at);
+            store(to + at, dq_vec_mul(load(w + at, lanes), dq_vec_mul(load(from + at, lanes), scale)), lanes);
+        }
+        if (r_out) r_out[t] = r;
+    }
+}
+
+/* dw of columns [first, first + width): tokens in ascending order, up to 64 in a running sum that is then added. */
+static void weight_gradient(float *dw, const float *dy, const float *x, const float *r, int64_t T, int64_t D,
+                            int64_t first, int lanes) {
+    dq_vec total = dq_vec_zero();
+    for (int64_t start = 0; start < T; start += 64) {
+        dq_vec sum = dq_vec_zero();
+        for (int64_t t = start; t < T && t < start + 64; t++) {
+            dq_vec scaled = dq_vec_mul(load(x + t * D + first, lanes), dq_vec_set(r[t]));
+            sum = dq_vec_fma(load(dy + t * D + first, lanes), scaled, sum);
+        }
+        total = dq_vec_add(total, sum);
+    }
+    store(dw + first, dq_vec_add(load(dw + first, lanes), total), lanes);
+}
+
+void NAME(rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,
+                            const float *w, const float *r, int64_t T, int64_t D) {
+#pragma omp parallel num_threads(compute->threads)
+    {
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < T; t++) {
+            const float *row = x + t * D, *from = dy + t * D;
+            float *to = dx + t * D;
+            const dq_vec scale = dq_vec_set(r[t]);
+            const dq_vec pull = dq_vec_set(dot(w, row, from, D) / (float)D * r[t] * r[t]);
+            for (int64_t at = 0; at < D; at += W) {
+                const int lanes = lanes_at(D, at);
+                dq_vec along = dq_vec_mul(load(w + at, lanes), load(from + at, lanes));
+                dq_vec turned = dq_vec_fnma(load(row + at, lanes), pull, along);
+                store(to + at, dq_vec_fma(scale, turned, load(to + at, lanes)), lanes);
+            }
+        }
+        if (dw) {
+#pragma omp for schedule(static)
+            for (int64_t first = 0; first < D; first += W)
+                weight_gradient(dw, dy, x, r, T, D, first, lanes_at(D, first));
+        }
+    }
+}
+
+/* Long arrays are handed to threads in pieces of this many floats, a multiple of every vector width. */
+enum { PIECE = 4096 };
+
+static int64_t piece_of(int64_t n, int64_t start) {
+    return n - start < PIECE ? n - start : PIECE;
+}
+
+DQ_INLINE dq_vec sigmoid(dq_vec e) { /* of x, given e = exp(-x) */
+    return dq_vec_div(dq_vec_set(1), dq_vec_add(dq_vec_set(1), e));
+}
+
+DQ_INLINE dq_vec exp_of_minus(dq_vec x) {
+    return dq_vec_exp(dq_vec_sub(dq_vec_zero(), x));
+}
+
+void NAME(swiglu_forward)(const dq_compute *compute, float *y, const float *gate, const float *up, int64_t n) {
+#pragma omp parallel for schedule(static) num_threads(compute->threads)
+    for (int64_t start = 0; start < n; start += PIECE) {
+        const float *g = gate + start, *u = up + start;
+        float *to = y + start;
+        const int64_t count = piece_of(n, start);
+        for (int64_t at = 0; at < count; at += W) {
+            const int lanes = lanes_at(count, at);
+            dq_vec x = load(g + at, lanes);
+            dq_vec silu = dq_vec_mul(x, sigmoid(exp_of_minus(x)));
+            store(to + at, dq_vec_mul(silu, load(u + at, lanes)), lanes);
+        }
+    }
+}
+
+void NAME(swiglu_backward)(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
+                           const float *up, int64_t n) {
+#pragma omp parallel for schedule(static) num_threads(compute->threads)
+    for (int64_t start = 0; start < n; start += PIECE) {
+        const float *d = dy + start, *g = gate + start, *u = up + start;
+        float *to_gate = dgate + start, *to_up = dup + start;
+        const int64_t count = piece_of(n, start);
+        for (int64_t at = 0; at < count; at += W) {
+            const int lanes = lanes_at(count, at);
+            dq_vec x = load(g + at, lanes), gradient = load(d + at, lanes), other = load(u + at, lanes);
+            dq_vec e = exp_of_minus(x), sigma = sigmoid(e);
+            dq_vec rest = dq_vec_mul(dq_vec_min(dq_vec_set(3e38f), e), sigma); /* 1 - sigma; 0 where sigma is */
+            dq_vec slope = dq_vec_mul(sigma, dq_vec_fma(x, rest, dq_vec_set(1)));
+            store(to_up + at, dq_vec_mul(gradient, dq_vec_mul(x, sigma)), lanes);
+            store(to_gate + at, dq_vec_mul(dq_vec_mul(gradient, other), slope), lanes);
+        }
+    }
+}
+
+/* A NaN may be lost to `largest`, never to the sum. */
+static float largest(const float *x, int64_t n) {
+    dq_vec top = dq_vec_set(x[0]);
+    int64_t i = 0;
+    for (; i + W <= n; i += W) top = dq_vec_max(dq_vec_load(x + i), top);
+    float most = dq_vec_top(top);
+    for (; i < n; i++) most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+/* Sum of exp(x_i - top): up to 32 vectors in f32, those in double. With keep, x becomes exp(x - top). */
+DQ_INLINE double sum_exp(float *x, int64_t n, float top, bool keep) {
+    double sum = 0;
+    const dq_vec shift = dq_vec_set(top);
+    int64_t i = 0;
+    while (i + W <= n) {
+        int64_t end = n - i < 32 * W ? n - i : 32 * W;
+        dq_vec some = dq_vec_zero();
+        for (end = i + end / W * W; i < end; i += W) {
+            dq_vec e = dq_vec_exp(dq_vec_sub(dq_vec_load(x + i), shift));
+            if (keep) dq_vec_store(x + i, e);
+            some = dq_vec_add(some, e);
+        }
+        sum += dq_vec_total(some);
+    }
+    if (i < n) {
+        float rest[W];
+        dq_vec e = dq_vec_exp(dq_vec_sub(dq_vec_load_part(x + i, (int)(n - i)), shift));
+        dq_vec_store(rest, e);
+        if (keep) dq_vec_store_part(x + i, e, (int)(n - i));
+        for (int64_t lane = 0; lane < n - i; lane++) sum += rest[lane];
+    }
+    return sum;
+}
+
+void NAME(cross_entropy)(const dq_compute *compute, float *logits, const int32_t *label, double *loss, int64_t n,
+                         int64_t V, float scale, bool gradient) {
+#pragma omp parallel for schedule(static) num_threads(compute->threads)
+    for (int64_t i = 0; i < n; i++) {
+        float *x = logits + i * V, top = largest(x, V), target = x[label[i]];
+        double sum = gradient ? sum_exp(x, V, top, true) : sum_exp(x, V, top, false);
+        loss[i] = (double)top - target + log(sum);
+        if (gradient) {
+            const dq_vec factor = dq_vec_set((float)(scale / sum));
+            for (int64_t at = 0; at < V; at += W) {
+                const int lanes = lanes_at(V, at);
+                store(x + at, dq_vec_mul(load(x + at, lanes), factor), lanes);
+            }
+            x[label[i]] -= scale;
+        }
+    }
+}
+
+/* cos and sin of a token's angles are made once, for up to PAIRS pairs at a time, and used for all its heads. */
+enum { PAIRS = 128 };
+
+static void rotate(float *head, const float *cosine, const float *sine, int pairs, int half) {
+    for (int64_t at = 0; at < pairs; at += W) {
+        const int lanes = lanes_at(pairs, at);
+        dq_vec first = load(head + at, lanes), second = load(head + half + at, lanes);
+        dq_vec c = load(cosine + at, lanes), s = load(sine + at, lanes);
+        store(head + at, dq_vec_fnma(second, s, dq_vec_mul(first, c)), lanes);
+        store(head + half + at, dq_vec_fma(first, s, dq_vec_mul(second, c)), lanes);
+    }
+}
+
+void NAME(rope)(const dq_compute *compute, float *x, const int32_t *position, const float *inv_freq, int64_t T,
+                int heads, int head_width, bool inverse) {
+    int half = head_width / 2;
+    const dq_vec turn = dq_vec_set(inverse ? -1 : 1);
+#pragma omp parallel for schedule(static) num_threads(compute->threads)
+    for (int64_t t = 0; t < T; t++)
+        for (int start = 0; start < half; start += PAIRS) {
+            int pairs = half - start < PAIRS ? half - start : PAIRS;
+            float cosine[PAIRS], sine[PAIRS];
+            const dq_vec place = dq_vec_set((float)position[t]);
+            for (int64_t at = 0; at < pairs; at += W) {
+                const int lanes = lanes_at(pairs, at);
+                dq_vec c, s, angle = dq_vec_mul(place, load(inv_freq + start + at, lanes));
+                dq_vec_cos_sin(angle, &c, &s);
+                store(cosine + at, c, lanes);
+                store(sine + at, dq_vec_mul(s, turn), lanes);
+            }
+            for (int h = 0; h < heads; h++) rotate(x + (t * heads + h) * head_width + start, cosine, sine, pairs, half);
+        }
+}

@@ -1,0 +1,70 @@
+/* Copying part of a matrix into a sliver, which a tile reads from one end to the other:
+ *
+ *     out[p * width + lane] = x[lane * lane_stride + p * step]    for lane < lanes, p < depth
+ *
+ * and 0 for lanes up to width. One function for each stride that may be 1. With bf16 the values are rounded on the way. */
+#ifndef DQ_KERNELS_VECTOR_PACK_H
+#define DQ_KERNELS_VECTOR_PACK_H
+
+#include "kernels/vector/vec.h"
+
+DQ_INLINE dq_vec dq_pack_rounded(dq_vec x, bool bf16) {
+    return bf16 ? dq_vec_bf16(x) : x;
+}
+
+/* Lanes side by side in memory. */
+DQ_INLINE void dq_pack_rows(const float *x, int64_t step, int lanes, int width, int depth, bool bf16, float *out) {
+    for (int p = 0; p < depth; p++, x += step, out += width)
+        for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
+            int wanted = width - lane, given = lanes - lane < wanted ? lanes - lane : wanted;
+            dq_vec value = given >= DQ_VEC_WIDTH ? dq_vec_load(x + lane)
+                           : given > 0           ? dq_vec_load_part(x + lane, given)
+                                                 : dq_vec_zero();
+            value = dq_pack_rounded(value, bf16);
+            if (wanted >= DQ_VEC_WIDTH)
+                dq_vec_store(out + lane, value);
+            else
+                dq_vec_store_part(out + lane, value, wanted);
+        }
+}
+
+/* Steps side by side in memory: squares of DQ_VEC_WIDTH are turned in registers. */
+DQ_INLINE void dq_pack_columns(const float *x, int64_t lane_stride, int lanes, int width, int depth, bool bf16,
+                               float *out) {
+    for (int p = 0; p < depth; p += DQ_VEC_WIDTH) {
+        int steps = depth - p < DQ_VEC_WIDTH ? depth - p : DQ_VEC_WIDTH;
+        for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
+            dq_vec square[DQ_VEC_WIDTH];
+            for (int i = 0; i < DQ_VEC_WIDTH; i++) {
+                const float *from = x + (lane + i) * lane_stride + p;
+                square[i] = lane + i >= lanes       ? dq_vec_zero()
+                            : steps == DQ_VEC_WIDTH ? dq_vec_load(from)
+                                                    : dq_vec_load_part(from, steps);
+            }
+            dq_vec_transpose(square);
+            int wanted = width - lane;
+            for (int i = 0; i < steps; i++) {
+                float *to = out + (p + i) * width + lane;
+                /* A vector wider than the sliver spills into the next step, which is written after it; not into what
+                 * follows the sliver. */
+                if (wanted >= DQ_VEC_WIDTH || (p + i) * width + lane + DQ_VEC_WIDTH <= depth * width)
+                    dq_vec_store(to, dq_pack_rounded(square[i], bf16));
+                else
+                    dq_vec_store_part(to, dq_pack_rounded(square[i], bf16), wanted);
+            }
+        }
+    }
+}
+
+DQ_INLINE void dq_pack_any(const float *x, int64_t lane_stride, int64_t step, int lanes, int width, int depth,
+                           bool bf16, float *out) {
+    for (int p = 0; p < depth; p++)
+        for (int lane = 0; lane < width; lane++)
+            out[p * width + lane] = lane < lanes ? x[lane * lane_stride + p * step] : 0;
+    for (int i = 0; bf16 && i < depth * width; i += DQ_VEC_WIDTH) {
+        int left = depth * width - i;
+        dq_vec_store_part(out + i, dq_vec_bf16(dq_vec_load_part(out + i, left)), left);
+    }
+}
+
+#endif
