@@ -12,7 +12,7 @@ enum {
     DQ_GEMM_ROWS = 2016,
     DQ_GEMM_COLUMNS = 3072,
     DQ_WORKSPACE_SHARED = (DQ_GEMM_ROWS + DQ_GEMM_COLUMNS) * DQ_GEMM_DEPTH * 4,
-    DQ_WORKSPACE_THREAD = 512 * 1024
+    DQ_WORKSPACE_THREAD = 1024 * 1024
 };
 
 static inline float *dq_workspace_shared(const dq_compute *compute) {

@@ -3,55 +3,21 @@
 
 #include <math.h>
 
+#include "kernels/vector/array.h"
 #include "kernels/vector/math.h"
 
 enum { W = DQ_VEC_WIDTH };
-
-/* How many lanes of the vector at i of n count: W but at the end. */
-DQ_INLINE int lanes_at(int64_t n, int64_t i) {
-    return n - i < W ? (int)(n - i) : W;
-}
-
-/* Sum of x_i y_i over n, in four vectors of running sums; with z, of x_i y_i z_i. */
-DQ_INLINE float dot(const float *x, const float *y, const float *z, int64_t n) {
-    dq_vec sum[4] = {dq_vec_zero(), dq_vec_zero(), dq_vec_zero(), dq_vec_zero()};
-    int64_t i = 0;
-    for (; i + 4 * W <= n; i += 4 * W)
-        for (int v = 0; v < 4; v++) {
-            dq_vec a = dq_vec_load(x + i + v * W), b = dq_vec_load(y + i + v * W);
-            if (z) a = dq_vec_mul(a, dq_vec_load(z + i + v * W));
-            sum[v] = dq_vec_fma(a, b, sum[v]);
-        }
-    for (; i < n; i += W) {
-        int left = lanes_at(n, i);
-        dq_vec a = dq_vec_load_part(x + i, left), b = dq_vec_load_part(y + i, left);
-        if (z) a = dq_vec_mul(a, dq_vec_load_part(z + i, left));
-        sum[0] = dq_vec_fma(a, b, sum[0]);
-    }
-    return dq_vec_total(dq_vec_add(dq_vec_add(sum[0], sum[1]), dq_vec_add(sum[2], sum[3])));
-}
-
-DQ_INLINE dq_vec load(const float *x, int lanes) {
-    return lanes == W ? dq_vec_load(x) : dq_vec_load_part(x, lanes);
-}
-
-DQ_INLINE void store(float *x, dq_vec value, int lanes) {
-    if (lanes == W)
-        dq_vec_store(x, value);
-    else
-        dq_vec_store_part(x, value, lanes);
-}
 
 void NAME(rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w, float eps,
                            int64_t T, int64_t D) {
 #pragma omp parallel for schedule(static) num_threads(compute->threads)
     for (int64_t t = 0; t < T; t++) {
         const float *from = x + t * D;
-        float *to = y + t * D, r = 1 / sqrtf(dot(from, from, NULL, D) / (float)D + eps);
+        float *to = y + t * D, r = 1 / sqrtf(dq_dot(from, from, NULL, D) / (float)D + eps);
         const dq_vec scale = dq_vec_set(r);
         for (int64_t at = 0; at < D; at += W) {
-            const int lanes = lanes_at(D, at);
-            store(to + at, dq_vec_mul(load(w + at, lanes), dq_vec_mul(load(from + at, lanes), scale)), lanes);
+            const int lanes = dq_lanes(D, at);
+            dq_put(to + at, dq_vec_mul(dq_get(w + at, lanes), dq_vec_mul(dq_get(from + at, lanes), scale)), lanes);
         }
         if (r_out) r_out[t] = r;
     }
@@ -64,12 +30,12 @@ static void weight_gradient(float *dw, const float *dy, const float *x, const fl
     for (int64_t start = 0; start < T; start += 64) {
         dq_vec sum = dq_vec_zero();
         for (int64_t t = start; t < T && t < start + 64; t++) {
-            dq_vec scaled = dq_vec_mul(load(x + t * D + first, lanes), dq_vec_set(r[t]));
-            sum = dq_vec_fma(load(dy + t * D + first, lanes), scaled, sum);
+            dq_vec scaled = dq_vec_mul(dq_get(x + t * D + first, lanes), dq_vec_set(r[t]));
+            sum = dq_vec_fma(dq_get(dy + t * D + first, lanes), scaled, sum);
         }
         total = dq_vec_add(total, sum);
     }
-    store(dw + first, dq_vec_add(load(dw + first, lanes), total), lanes);
+    dq_put(dw + first, dq_vec_add(dq_get(dw + first, lanes), total), lanes);
 }
 
 void NAME(rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,
@@ -81,18 +47,18 @@ void NAME(rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, con
             const float *row = x + t * D, *from = dy + t * D;
             float *to = dx + t * D;
             const dq_vec scale = dq_vec_set(r[t]);
-            const dq_vec pull = dq_vec_set(dot(w, row, from, D) / (float)D * r[t] * r[t]);
+            const dq_vec pull = dq_vec_set(dq_dot(w, row, from, D) / (float)D * r[t] * r[t]);
             for (int64_t at = 0; at < D; at += W) {
-                const int lanes = lanes_at(D, at);
-                dq_vec along = dq_vec_mul(load(w + at, lanes), load(from + at, lanes));
-                dq_vec turned = dq_vec_fnma(load(row + at, lanes), pull, along);
-                store(to + at, dq_vec_fma(scale, turned, load(to + at, lanes)), lanes);
+                const int lanes = dq_lanes(D, at);
+                dq_vec along = dq_vec_mul(dq_get(w + at, lanes), dq_get(from + at, lanes));
+                dq_vec turned = dq_vec_fnma(dq_get(row + at, lanes), pull, along);
+                dq_put(to + at, dq_vec_fma(scale, turned, dq_get(to + at, lanes)), lanes);
             }
         }
         if (dw) {
 #pragma omp for schedule(static)
             for (int64_t first = 0; first < D; first += W)
-                weight_gradient(dw, dy, x, r, T, D, first, lanes_at(D, first));
+                weight_gradient(dw, dy, x, r, T, D, first, dq_lanes(D, first));
         }
     }
 }
@@ -119,10 +85,10 @@ void NAME(swiglu_forward)(const dq_compute *compute, float *y, const float *gate
         float *to = y + start;
         const int64_t count = piece_of(n, start);
         for (int64_t at = 0; at < count; at += W) {
-            const int lanes = lanes_at(count, at);
-            dq_vec x = load(g + at, lanes);
+            const int lanes = dq_lanes(count, at);
+            dq_vec x = dq_get(g + at, lanes);
             dq_vec silu = dq_vec_mul(x, sigmoid(exp_of_minus(x)));
-            store(to + at, dq_vec_mul(silu, load(u + at, lanes)), lanes);
+            dq_put(to + at, dq_vec_mul(silu, dq_get(u + at, lanes)), lanes);
         }
     }
 }
@@ -135,13 +101,13 @@ void NAME(swiglu_backward)(const dq_compute *compute, float *dgate, float *dup, 
         float *to_gate = dgate + start, *to_up = dup + start;
         const int64_t count = piece_of(n, start);
         for (int64_t at = 0; at < count; at += W) {
-            const int lanes = lanes_at(count, at);
-            dq_vec x = load(g + at, lanes), gradient = load(d + at, lanes), other = load(u + at, lanes);
+            const int lanes = dq_lanes(count, at);
+            dq_vec x = dq_get(g + at, lanes), gradient = dq_get(d + at, lanes), other = dq_get(u + at, lanes);
             dq_vec e = exp_of_minus(x), sigma = sigmoid(e);
             dq_vec rest = dq_vec_mul(dq_vec_min(dq_vec_set(3e38f), e), sigma); /* 1 - sigma; 0 where sigma is */
             dq_vec slope = dq_vec_mul(sigma, dq_vec_fma(x, rest, dq_vec_set(1)));
-            store(to_up + at, dq_vec_mul(gradient, dq_vec_mul(x, sigma)), lanes);
-            store(to_gate + at, dq_vec_mul(dq_vec_mul(gradient, other), slope), lanes);
+            dq_put(to_up + at, dq_vec_mul(gradient, dq_vec_mul(x, sigma)), lanes);
+            dq_put(to_gate + at, dq_vec_mul(dq_vec_mul(gradient, other), slope), lanes);
         }
     }
 }
@@ -191,8 +157,8 @@ void NAME(cross_entropy)(const dq_compute *compute, float *logits, const int32_t
         if (gradient) {
             const dq_vec factor = dq_vec_set((float)(scale / sum));
             for (int64_t at = 0; at < V; at += W) {
-                const int lanes = lanes_at(V, at);
-                store(x + at, dq_vec_mul(load(x + at, lanes), factor), lanes);
+                const int lanes = dq_lanes(V, at);
+                dq_put(x + at, dq_vec_mul(dq_get(x + at, lanes), factor), lanes);
             }
             x[label[i]] -= scale;
         }
@@ -204,11 +170,11 @@ enum { PAIRS = 128 };
 
 static void rotate(float *head, const float *cosine, const float *sine, int pairs, int half) {
     for (int64_t at = 0; at < pairs; at += W) {
-        const int lanes = lanes_at(pairs, at);
-        dq_vec first = load(head + at, lanes), second = load(head + half + at, lanes);
-        dq_vec c = load(cosine + at, lanes), s = load(sine + at, lanes);
-        store(head + at, dq_vec_fnma(second, s, dq_vec_mul(first, c)), lanes);
-        store(head + half + at, dq_vec_fma(first, s, dq_vec_mul(second, c)), lanes);
+        const int lanes = dq_lanes(pairs, at);
+        dq_vec first = dq_get(head + at, lanes), second = dq_get(head + half + at, lanes);
+        dq_vec c = dq_get(cosine + at, lanes), s = dq_get(sine + at, lanes);
+        dq_put(head + at, dq_vec_fnma(second, s, dq_vec_mul(first, c)), lanes);
+        dq_put(head + half + at, dq_vec_fma(first, s, dq_vec_mul(second, c)), lanes);
     }
 }
 
@@ -223,11 +189,11 @@ void NAME(rope)(const dq_compute *compute, float *x, const int32_t *position, co
             float cosine[PAIRS], sine[PAIRS];
             const dq_vec place = dq_vec_set((float)position[t]);
             for (int64_t at = 0; at < pairs; at += W) {
-                const int lanes = lanes_at(pairs, at);
-                dq_vec c, s, angle = dq_vec_mul(place, load(inv_freq + start + at, lanes));
+                const int lanes = dq_lanes(pairs, at);
+                dq_vec c, s, angle = dq_vec_mul(place, dq_get(inv_freq + start + at, lanes));
                 dq_vec_cos_sin(angle, &c, &s);
-                store(cosine + at, c, lanes);
-                store(sine + at, dq_vec_mul(s, turn), lanes);
+                dq_put(cosine + at, c, lanes);
+                dq_put(sine + at, dq_vec_mul(s, turn), lanes);
             }
             for (int h = 0; h < heads; h++) rotate(x + (t * heads + h) * head_width + start, cosine, sine, pairs, half);
         }

@@ -1,0 +1,184 @@
+/* Attention forward, flash-style: for each block of rows, key blocks in ascending order with a running maximum and sum.
+ *
+ *   for every key block:  s = scale q K^T ; M' = max(M, max s) ; f = exp(M - M')
+ *                         p = exp(s - M') ; l = f l + sum p ; o = f o + p V ; M = M'
+ *   o / l ;  log_sum = M + log l */
+#include "kernels/vector/attention.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "kernels/vector/math.h"
+#include "kernels/vector/pack.h"
+#include "kernels/workspace.h"
+
+DQ_VARIANT_DECLARE(c);
+
+void NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
+                          float *out) {
+    int64_t stride = (int64_t)x->a->kv_heads * x->width;
+    dq_pack_columns(from + start * stride + (int64_t)kv_head * x->width, stride, (int)(end - start), DQ_KEYS, x->width,
+                    false, out);
+}
+
+const float *NAME(attention_lay)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
+                                 float *out, int64_t *step) {
+    int64_t stride = (int64_t)x->a->kv_heads * x->width;
+    from += start * stride + (int64_t)kv_head * x->width;
+    *step = x->width == x->padded ? stride : x->padded;
+    if (x->width == x->padded) return from;
+    dq_pack_rows(from, stride, x->width, x->padded, (int)(end - start), false, out);
+    return out;
+}
+
+void NAME(attention_gather)(const dq_attention_plan *x, const dq_rows *r, const float *from, float *out) {
+    for (int row = 0; row < r->count; row++, out += x->padded) {
+        memcpy(out, from + dq_row_at(x, r, row) * x->width, (size_t)x->width * sizeof *out);
+        for (int c = x->width; c < x->padded; c++) out[c] = 0;
+    }
+}
+
+DQ_INLINE void scaled(int rows, const dq_sliver *s, float scale) {
+    const dq_vec factor = dq_vec_set(scale);
+    for (int column = 0; column < s->columns; column += DQ_TILE_COLUMNS) {
+        dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS];
+        dq_tile(rows, s->depth, s->a, s->a_row, s->a_step, s->b + column, s->b_step, sum);
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < DQ_TILE_VECTORS; v++)
+                dq_vec_store(s->c + i * s->c_row + column + v * DQ_VEC_WIDTH, dq_vec_mul(factor, sum[i][v]));
+    }
+}
+
+void NAME(sliver_scaled)(const dq_sliver *s, float scale) {
+    DQ_TILE_SWITCH(s->rows, scaled, s, scale);
+}
+
+DQ_INLINE void added(int rows, const dq_sliver *s) {
+    for (int column = 0; column < s->columns; column += DQ_TILE_COLUMNS) {
+        dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS];
+        dq_tile(rows, s->depth, s->a, s->a_row, s->a_step, s->b + column, s->b_step, sum);
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < DQ_TILE_VECTORS; v++) {
+                float *to = s->c + i * s->c_row + column + v * DQ_VEC_WIDTH;
+                dq_vec_store(to, dq_vec_add(dq_vec_load(to), sum[i][v]));
+            }
+    }
+}
+
+void NAME(sliver_added)(const dq_sliver *s) {
+    DQ_TILE_SWITCH(s->rows, added, s);
+}
+
+/* Where the thread's workspace holds what. */
+typedef struct scratch {
+    float *q, *o;         /* [DQ_ROWS, padded] */
+    float *keys, *values; /* [width, DQ_KEYS], [DQ_KEYS, padded] */
+    float *p;             /* [DQ_ROWS, DQ_KEYS] */
+    float top[DQ_ROWS], sum[DQ_ROWS];
+} scratch;
+
+/* One row of scores, of which [seen) are real and `tiles` computed: becomes p; the running state moves on. */
+static void soften(float *p, dq_span seen, dq_span tiles, float *top, float *sum, float *o, int padded) {
+    if (seen.lo >= seen.hi) {
+        for (int j = tiles.lo; j < tiles.hi; j++) p[j] = 0;
+        return;
+    }
+    for (int j = tiles.lo; j < seen.lo; j++) p[j] = -INFINITY;
+    for (int j = seen.hi; j < tiles.hi; j++) p[j] = -INFINITY;
+
+    dq_vec most = dq_vec_set(*top);
+    for (int j = tiles.lo; j < tiles.hi; j += DQ_VEC_WIDTH) most = dq_vec_max(dq_vec_load(p + j), most);
+    float before = *top;
+    *top = dq_vec_top(most);
+    dq_vec total = dq_vec_zero(), shift = dq_vec_set(*top);
+    for (int j = tiles.lo; j < tiles.hi; j += DQ_VEC_WIDTH) {
+        dq_vec e = dq_vec_exp(dq_vec_sub(dq_vec_load(p + j), shift));
+        total = dq_vec_add(total, e);
+        dq_vec_store(p + j, e);
+    }
+    if (*top == before || *sum == 0) {
+        *sum += dq_vec_total(total);
+        return;
+    }
+    float fade = expf(before - *top);
+    *sum = *sum * fade + dq_vec_total(total);
+    for (int c = 0; c < padded; c += DQ_VEC_WIDTH)
+        dq_vec_store(o + c, dq_vec_mul(dq_vec_load(o + c), dq_vec_set(fade)));
+}
+
+/* The rows meet the keys [start, start + DQ_KEYS). */
+static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, scratch *s) {
+    int64_t end = start + DQ_KEYS < r->end_key ? start + DQ_KEYS : r->end_key, step;
+    NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s->keys);
+    const float *values = NAME(attention_lay)(x, x->a->v, r->kv_head, start, end, s->values, &step);
+    for (int row = 0; row < r->count; row += DQ_TILE_ROWS) {
+        int rows = r->count - row < DQ_TILE_ROWS ? r->count - row : DQ_TILE_ROWS;
+        dq_span seen = dq_seen(x, r, row, rows, start), tiles = dq_tiles_around(seen);
+        if (seen.lo >= seen.hi) continue;
+        float *p = s->p + row * DQ_KEYS;
+        dq_sliver scores = {.rows = rows,
+                            .columns = tiles.hi - tiles.lo,
+                            .depth = x->width,
+                            .a = s->q + row * x->padded,
+                            .a_row = x->padded,
+                            .a_step = 1,
+                            .b = s->keys + tiles.lo,
+                            .b_step = DQ_KEYS,
+                            .c = p + tiles.lo,
+                            .c_row = DQ_KEYS};
+        NAME(sliver_scaled)(&scores, x->a->scale);
+        for (int i = 0; i < rows; i++)
+            soften(p + i * DQ_KEYS, dq_seen(x, r, row + i, 1, start), tiles, &s->top[row + i], &s->sum[row + i],
+                   s->o + (row + i) * x->padded, x->padded);
+        dq_sliver mixed = {.rows = rows,
+                           .columns = x->padded,
+                           .depth = seen.hi - seen.lo,
+                           .a = p + seen.lo,
+                           .a_row = DQ_KEYS,
+                           .a_step = 1,
+                           .b = values + seen.lo * step,
+                           .b_step = step,
+                           .c = s->o + row * x->padded,
+                           .c_row = x->padded};
+        NAME(sliver_added)(&mixed);
+    }
+}
+
+static void forward_rows(const dq_attention_plan *x, const dq_rows *r, float *space) {
+    const dq_attention *a = x->a;
+    scratch s = {.q = space};
+    s.o = s.q + DQ_ROWS * x->padded;
+    s.keys = s.o + DQ_ROWS * x->padded;
+    s.values = s.keys + DQ_KEYS * x->padded;
+    s.p = s.values + DQ_KEYS * x->padded;
+    NAME(attention_gather)(x, r, a->q, s.q);
+    memset(s.o, 0, (size_t)(r->count * x->padded) * sizeof(float));
+    for (int row = 0; row < r->count; row++) {
+        s.top[row] = -INFINITY;
+        s.sum[row] = 0;
+    }
+    for (int64_t start = r->first_key / DQ_KEYS * DQ_KEYS; start < r->end_key; start += DQ_KEYS) meet(x, r, start, &s);
+    for (int row = 0; row < r->count; row++) {
+        int64_t at = dq_row_at(x, r, row);
+        float share = 1 / s.sum[row], *o = a->o + at * x->width;
+        for (int c = 0; c < x->width; c++) o[c] = s.o[row * x->padded + c] * share;
+        a->log_sum[at] = s.top[row] + logf(s.sum[row]);
+    }
+}
+
+void NAME(attention_forward)(const dq_compute *compute, const dq_attention *a) {
+    if (a->head_width > DQ_WIDEST_HEAD) {
+        dq_attention_forward_c(compute, a);
+        return;
+    }
+    dq_attention_plan x = dq_attention_plan_of(a);
+    int64_t lanes = (int64_t)a->kv_heads * x.parts;
+    /* Late queries see more keys: they go first, so that the threads end together. */
+#pragma omp parallel for schedule(dynamic) num_threads(compute->threads)
+    for (int64_t task = x.blocks * lanes - 1; task >= 0; task--) {
+        int lane = (int)(task % lanes);
+        dq_rows r = dq_rows_of(&x, task / lanes, lane / x.parts, lane % x.parts);
+        forward_rows(&x, &r, dq_workspace_thread(compute, omp_get_thread_num()));
+    }
+}
