@@ -23,19 +23,29 @@ void NAME(rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, co
     }
 }
 
+/* Columns of dw that a task sums up: whole cache lines of every token, and few enough for L1. */
+enum { COLUMNS = 64 };
+
 /* dw of columns [first, first + width): tokens in ascending order, up to 64 in a running sum that is then added. */
 static void weight_gradient(float *dw, const float *dy, const float *x, const float *r, int64_t T, int64_t D,
-                            int64_t first, int lanes) {
-    dq_vec total = dq_vec_zero();
+                            int64_t first, int width) {
+    float total[COLUMNS] = {0};
     for (int64_t start = 0; start < T; start += 64) {
-        dq_vec sum = dq_vec_zero();
-        for (int64_t t = start; t < T && t < start + 64; t++) {
-            dq_vec scaled = dq_vec_mul(dq_get(x + t * D + first, lanes), dq_vec_set(r[t]));
-            sum = dq_vec_fma(dq_get(dy + t * D + first, lanes), scaled, sum);
-        }
-        total = dq_vec_add(total, sum);
+        float sum[COLUMNS] = {0};
+        for (int64_t t = start; t < T && t < start + 64; t++)
+            for (int at = 0; at < width; at += W) {
+                const int lanes = dq_lanes(width, at);
+                const int64_t here = t * D + first + at;
+                dq_vec scaled = dq_vec_mul(dq_get(x + here, lanes), dq_vec_set(r[t]));
+                dq_vec_store(sum + at, dq_vec_fma(dq_get(dy + here, lanes), scaled, dq_vec_load(sum + at)));
+            }
+        for (int at = 0; at < COLUMNS; at += W)
+            dq_vec_store(total + at, dq_vec_add(dq_vec_load(total + at), dq_vec_load(sum + at)));
     }
-    dq_put(dw + first, dq_vec_add(dq_get(dw + first, lanes), total), lanes);
+    for (int at = 0; at < width; at += W) {
+        const int lanes = dq_lanes(width, at);
+        dq_put(dw + first + at, dq_vec_add(dq_get(dw + first + at, lanes), dq_vec_load(total + at)), lanes);
+    }
 }
 
 void NAME(rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,
@@ -57,8 +67,8 @@ void NAME(rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, con
         }
         if (dw) {
 #pragma omp for schedule(static)
-            for (int64_t first = 0; first < D; first += W)
-                weight_gradient(dw, dy, x, r, T, D, first, dq_lanes(D, first));
+            for (int64_t first = 0; first < D; first += COLUMNS)
+                weight_gradient(dw, dy, x, r, T, D, first, D - first < COLUMNS ? (int)(D - first) : COLUMNS);
         }
     }
 }

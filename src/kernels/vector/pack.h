@@ -37,6 +37,8 @@ DQ_INLINE void dq_pack_columns(const float *x, int64_t lane_stride, int lanes, i
             dq_vec square[DQ_VEC_WIDTH];
             for (int i = 0; i < DQ_VEC_WIDTH; i++) {
                 const float *from = x + (lane + i) * lane_stride + p;
+                /* Rows this short are over before the processor's own prefetcher knows them: fetch the next sliver's. */
+                __builtin_prefetch(from + width * lane_stride);
                 square[i] = lane + i >= lanes       ? dq_vec_zero()
                             : steps == DQ_VEC_WIDTH ? dq_vec_load(from)
                                                     : dq_vec_load_part(from, steps);
