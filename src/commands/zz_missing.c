@@ -10,9 +10,7 @@
         return dq_fail(error, DLQAT_ERROR_UNSUPPORTED, #name ": not in this build yet");                               \
     }
 
-MISSING(quantize)
 MISSING(eval)
-MISSING(export)
 MISSING(generate)
 MISSING(info)
 MISSING(compare)
