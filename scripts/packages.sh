@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034 # build_packages is for who sources this
 # Sourced by test.sh and demo.sh: what they need from the system, on Debian and its kin.
 build_packages="build-essential cmake ninja-build pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libxxhash-dev"
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by the shell tests. $1 of the test is the program.
 program=$1
 failures=0
