@@ -19,12 +19,17 @@ dlqat_status dq_added_tokens_add(dq_added_tokens *tokens, const dq_added_token *
     if (!copy.content) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for added tokens");
     memcpy(copy.content, token->content, token->length);
     copy.content[token->length] = '\0';
+    copy.shown = NULL;
+    copy.shown_length = 0;
     tokens->at[tokens->count++] = copy;
     return DLQAT_OK;
 }
 
 void dq_added_tokens_free(dq_added_tokens *tokens) {
-    for (size_t i = 0; i < tokens->count; i++) free(tokens->at[i].content);
+    for (size_t i = 0; i < tokens->count; i++) {
+        free(tokens->at[i].content);
+        free(tokens->at[i].shown);
+    }
     free(tokens->at);
     free(tokens->raw.nodes);
     free(tokens->normalized.nodes);

@@ -9,6 +9,8 @@ typedef struct dq_added_token {
     int32_t id;
     char *content; /* owned */
     size_t length;
+    char *shown; /* what decoding gives: the content, normalized if that is how it is matched; owned */
+    size_t shown_length;
     bool single_word;    /* not within a word */
     bool lstrip, rstrip; /* takes the white space on that side along */
     bool normalized, special;

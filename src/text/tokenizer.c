@@ -28,7 +28,7 @@ dlqat_status dq_tokenizer_new(dq_tokenizer **out, const char *path, dlqat_error 
 void dq_tokenizer_close(dq_tokenizer *tokenizer) {
     if (!tokenizer) return;
     free(tokenizer->source);
-    free(tokenizer->special);
+    free(tokenizer->added_index);
     free(tokenizer->chat_template);
     dq_vocabulary_free(&tokenizer->vocabulary);
     dq_added_tokens_free(&tokenizer->added);
@@ -57,41 +57,53 @@ dlqat_status dq_tokenizer_add_token(dq_tokenizer *tokenizer, const dq_added_toke
     return dq_added_tokens_add(&tokenizer->added, token, error);
 }
 
-static dlqat_status insert_tokens(dq_tokenizer *tokenizer, bool special, dlqat_error *error) {
+/* Enters a token where texts are searched for it, and notes how it is shown. */
+static dlqat_status insert_token(dq_tokenizer *tokenizer, size_t index, dq_buffer *text, dlqat_error *error) {
     dq_added_tokens *added = &tokenizer->added;
-    dq_buffer normalized = {0};
+    dq_added_token *token = &added->at[index];
+    text->size = 0;
+    if (token->normalized)
+        DQ_TRY(dq_normalize(&tokenizer->normalizer, token->content, token->length, text, error));
+    else
+        dq_buffer_put(text, token->content, token->length);
+    DQ_TRY(dq_buffer_check(text, "added tokens", error));
+    free(token->shown); /* of an earlier entry of the same token */
+    token->shown = malloc(text->size + 1);
+    if (!token->shown) return dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory for added tokens", tokenizer->source);
+    memcpy(token->shown, text->data, text->size);
+    token->shown_length = text->size;
+    return dq_trie_insert(token->normalized ? &added->normalized : &added->raw, text->data, text->size, (int32_t)index,
+                          error);
+}
+
+static dlqat_status insert_tokens(dq_tokenizer *tokenizer, dlqat_error *error) {
+    dq_buffer text = {0};
     dlqat_status status = DLQAT_OK;
-    for (size_t i = 0; i < added->count && status == DLQAT_OK; i++) {
-        const dq_added_token *token = &added->at[i];
-        if (token->special != special) continue;
-        if (!token->normalized) {
-            status = dq_trie_insert(&added->raw, token->content, token->length, (int32_t)i, error);
-            continue;
-        }
-        normalized.size = 0;
-        status = dq_normalize(&tokenizer->normalizer, token->content, token->length, &normalized, error);
-        if (status == DLQAT_OK)
-            status = dq_trie_insert(&added->normalized, normalized.data, normalized.size, (int32_t)i, error);
-    }
-    dq_buffer_free(&normalized);
+    for (int special = 1; special >= 0; special--) /* of equal strings a special token's counts */
+        for (size_t i = 0; i < tokenizer->added.count && status == DLQAT_OK; i++)
+            if (tokenizer->added.at[i].special == special) status = insert_token(tokenizer, i, &text, error);
+    dq_buffer_free(&text);
     return status;
 }
 
 dlqat_status dq_tokenizer_finish(dq_tokenizer *tokenizer, dlqat_error *error) {
     size_t count = tokenizer->vocabulary.count;
     if (!count) return dq_fail(error, DLQAT_ERROR_INPUT, "%s: the vocabulary is empty", tokenizer->source);
-    tokenizer->special = calloc(count, sizeof *tokenizer->special);
+    tokenizer->added_index = malloc(count * sizeof *tokenizer->added_index);
     tokenizer->bpe.forbidden = calloc(count, sizeof *tokenizer->bpe.forbidden);
-    if (!tokenizer->special || !tokenizer->bpe.forbidden)
+    if (!tokenizer->added_index || !tokenizer->bpe.forbidden)
         return dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory for the tokenizer", tokenizer->source);
+    for (size_t id = 0; id < count; id++) tokenizer->added_index[id] = -1;
     for (size_t i = 0; i < tokenizer->added.count; i++) {
         const dq_added_token *token = &tokenizer->added.at[i];
-        tokenizer->special[token->id] = token->special;
+        tokenizer->added_index[token->id] = (int32_t)i;
         /* Such a string never reaches the model but for DQ_ENCODE_NO_ADDED, whose promise is that it is mere text. */
         tokenizer->bpe.forbidden[token->id] = token->special && !token->single_word && !token->normalized;
     }
-    DQ_TRY(insert_tokens(tokenizer, true, error));
-    DQ_TRY(insert_tokens(tokenizer, false, error));
+    /* Without tokenizer_config.json nothing names BOS and EOS; what is put around a text is them. */
+    if (tokenizer->bos < 0 && tokenizer->prefix.count == 1) tokenizer->bos = tokenizer->prefix.at[0];
+    if (tokenizer->eos < 0 && tokenizer->suffix.count == 1) tokenizer->eos = tokenizer->suffix.at[0];
+    DQ_TRY(insert_tokens(tokenizer, error));
     dq_bpe_finish(&tokenizer->bpe, &tokenizer->vocabulary);
     return DLQAT_OK;
 }
@@ -191,6 +203,13 @@ dlqat_status dq_tokenizer_encode(const dq_tokenizer *tokenizer, const char *text
 
 /* ---- Decoding -------------------------------------------------------------------------------------------------- */
 
+static const char *shown_text(const dq_tokenizer *tokenizer, int32_t id, size_t *length) {
+    int32_t index = tokenizer->added_index[id];
+    if (index < 0) return dq_vocabulary_text(&tokenizer->vocabulary, id, length);
+    *length = tokenizer->added.at[index].shown_length;
+    return tokenizer->added.at[index].shown;
+}
+
 dlqat_status dq_tokenizer_decode(const dq_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special,
                                  dq_buffer *text, dlqat_error *error) {
     dq_pieces tokens = {0};
@@ -201,9 +220,10 @@ dlqat_status dq_tokenizer_decode(const dq_tokenizer *tokenizer, const int32_t *i
                              ids[i], tokenizer->vocabulary.count - 1);
             break;
         }
+        if (skip_special && dq_tokenizer_is_special(tokenizer, ids[i])) continue;
         size_t length;
-        const char *token = dq_vocabulary_text(&tokenizer->vocabulary, ids[i], &length);
-        if (!token || (skip_special && tokenizer->special[ids[i]])) continue;
+        const char *token = shown_text(tokenizer, ids[i], &length);
+        if (!token) continue;
         dq_buffer_put(&tokens.text, token, length);
         status = dq_pieces_end(&tokens, error);
     }
@@ -243,7 +263,8 @@ const char *dq_tokenizer_token(const dq_tokenizer *tokenizer, int32_t id, size_t
 }
 
 bool dq_tokenizer_is_special(const dq_tokenizer *tokenizer, int32_t id) {
-    return id >= 0 && (size_t)id < tokenizer->vocabulary.count && tokenizer->special[id];
+    if (id < 0 || (size_t)id >= tokenizer->vocabulary.count || tokenizer->added_index[id] < 0) return false;
+    return tokenizer->added.at[tokenizer->added_index[id]].special;
 }
 
 const char *dq_tokenizer_chat_template(const dq_tokenizer *tokenizer) {

@@ -27,50 +27,58 @@ dlqat_status dq_tokenizer_add_merge(dq_tokenizer *tokenizer, const char *const s
     return DLQAT_OK;
 }
 
+/* U+2581, which stands for a space. */
+#define UNDERLINE "\xe2\x96\x81"
+
+static dlqat_status add_replace(dq_steps *steps, const char *source, bool literal, const char *content,
+                                const char *where, dlqat_error *error) {
+    dq_step step = {.kind = DQ_STEP_REPLACE,
+                    .literal = literal,
+                    .source = (char *)source,
+                    .source_length = strlen(source),
+                    .content = (char *)content,
+                    .content_length = strlen(content)};
+    return dq_steps_add(steps, &step, where, error);
+}
+
+static dlqat_status add_content(dq_steps *steps, dq_step_kind kind, const char *content, int64_t left,
+                                const char *where, dlqat_error *error) {
+    dq_step step = {.kind = kind, .content = (char *)content, .content_length = strlen(content), .left = left};
+    return dq_steps_add(steps, &step, where, error);
+}
+
+static dlqat_status add_metaspace(dq_steps *steps, bool prefix, const char *where, dlqat_error *error) {
+    dq_step step = {.kind = DQ_STEP_METASPACE,
+                    .literal = true,
+                    .prepend = prefix ? DQ_PREPEND_FIRST : DQ_PREPEND_NEVER,
+                    .behaviour = DQ_SPLIT_MERGED_WITH_NEXT,
+                    .source = UNDERLINE,
+                    .source_length = strlen(UNDERLINE),
+                    .content = UNDERLINE,
+                    .content_length = strlen(UNDERLINE)};
+    return dq_steps_add(steps, &step, where, error);
+}
+
 dlqat_status dq_tokenizer_metaspace(dq_tokenizer *tokenizer, bool add_prefix, bool legacy, bool collapse,
                                     dlqat_error *error) {
-    static const char underline[] = "\xe2\x96\x81"; /* U+2581 */
     const char *where = tokenizer->source;
-    dq_step collapses[] = {
-        {.kind = DQ_STEP_REPLACE, .source = "\\A +| +\\z", .source_length = 9, .content = ""},
-        {.kind = DQ_STEP_REPLACE, .source = " {2,}", .source_length = 5, .content = " ", .content_length = 1},
-    };
-    for (size_t i = 0; i < 2 && collapse; i++)
-        DQ_TRY(dq_steps_add(&tokenizer->normalizer, &collapses[i], where, error));
-    dq_step prepend = {.kind = DQ_STEP_PREPEND, .content = (char *)underline, .content_length = 3};
-    dq_step replace = {.kind = DQ_STEP_REPLACE,
-                       .literal = true,
-                       .source = " ",
-                       .source_length = 1,
-                       .content = (char *)underline,
-                       .content_length = 3};
-    dq_step metaspace = {.kind = DQ_STEP_METASPACE,
-                         .literal = true,
-                         .prepend = add_prefix ? DQ_PREPEND_FIRST : DQ_PREPEND_NEVER,
-                         .behaviour = DQ_SPLIT_MERGED_WITH_NEXT,
-                         .source = (char *)underline,
-                         .source_length = 3,
-                         .content = (char *)underline,
-                         .content_length = 3};
-    if (legacy) {
-        if (add_prefix) DQ_TRY(dq_steps_add(&tokenizer->normalizer, &prepend, where, error));
-        DQ_TRY(dq_steps_add(&tokenizer->normalizer, &replace, where, error));
-    } else
-        DQ_TRY(dq_steps_add(&tokenizer->pretokenizer, &metaspace, where, error));
-    dq_step decoders[] = {
-        {.kind = DQ_STEP_REPLACE,
-         .literal = true,
-         .source = (char *)underline,
-         .source_length = 3,
-         .content = " ",
-         .content_length = 1},
-        {.kind = DQ_STEP_BYTE_FALLBACK},
-        {.kind = DQ_STEP_FUSE},
-        {.kind = DQ_STEP_STRIP, .content = " ", .content_length = 1, .left = 1},
-    };
+    dq_steps *normalizer = &tokenizer->normalizer, *decoder = &tokenizer->decoder;
+    if (collapse) {
+        DQ_TRY(add_replace(normalizer, "\\A +", false, "", where, error));
+        DQ_TRY(add_replace(normalizer, " {2,}", false, " ", where, error));
+    }
+    if (legacy && add_prefix) DQ_TRY(add_content(normalizer, DQ_STEP_PREPEND, UNDERLINE, 0, where, error));
+    if (legacy)
+        DQ_TRY(add_replace(normalizer, " ", true, UNDERLINE, where, error));
+    else
+        DQ_TRY(add_metaspace(&tokenizer->pretokenizer, add_prefix, where, error));
+    /* SentencePiece strips the end last, and there literal U+2581 goes as well. To look back keeps it linear. */
+    if (collapse) DQ_TRY(add_replace(normalizer, "(?<![ " UNDERLINE "])[ " UNDERLINE "]+\\z", false, "", where, error));
+    DQ_TRY(add_replace(decoder, UNDERLINE, true, " ", where, error));
+    DQ_TRY(add_content(decoder, DQ_STEP_BYTE_FALLBACK, "", 0, where, error));
+    DQ_TRY(add_content(decoder, DQ_STEP_FUSE, "", 0, where, error));
+    if (add_prefix) DQ_TRY(add_content(decoder, DQ_STEP_STRIP, " ", 1, where, error));
     tokenizer->has_decoder = true;
-    for (size_t i = 0; i < (add_prefix ? 4u : 3u); i++)
-        DQ_TRY(dq_steps_add(&tokenizer->decoder, &decoders[i], where, error));
     return DLQAT_OK;
 }
 

@@ -11,7 +11,7 @@
 struct dq_tokenizer {
     char *source;             /* the path it was read from, for messages */
     dq_vocabulary vocabulary; /* the model's tokens; and, not findable, the added ones */
-    bool *special;            /* by id, vocabulary.count of them */
+    int32_t *added_index;     /* by id, vocabulary.count of them: index into added, or -1 */
     dq_added_tokens added;
     dq_steps normalizer, pretokenizer, decoder;
     bool has_decoder;

@@ -47,7 +47,7 @@ static dlqat_status find_kind(const dq_tokenizer *tokenizer, kind *found, dlqat_
     return dq_fail(error, DLQAT_ERROR_UNSUPPORTED,
                    "%s: llama.cpp has no name for this tokenizer's %s, so it cannot be written to GGUF; export to hf "
                    "or mlx instead",
-                   tokenizer->source, found->pre ? "normalizer" : "pre-tokenizer");
+                   tokenizer->source, found->pre || tokenizer->bpe.byte_fallback ? "normalizer" : "pre-tokenizer");
 }
 
 /* ---- Tokens ---------------------------------------------------------------------------------------------------- */

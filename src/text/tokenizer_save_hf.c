@@ -220,19 +220,23 @@ static void set_names(saving *s, json_t *object) {
         if (ids[i] >= 0) set(s, object, keys[i], token_of(tokenizer, ids[i]));
 }
 
-static bool holds(const dq_ids *ids, int32_t id) {
-    for (size_t i = 0; i < ids->count; i++)
-        if (ids->at[i] == id) return true;
-    return false;
+/* add_bos_token and add_eos_token make transformers put its own post-processor in place of ours; where that would not be the
+ * same one they are left out. */
+static void set_additions(saving *s, json_t *config) {
+    const dq_ids *prefix = &s->tokenizer->prefix, *suffix = &s->tokenizer->suffix;
+    if (prefix->count > 1 || (prefix->count && prefix->at[0] != s->tokenizer->bos)) return;
+    if (suffix->count > 1 || (suffix->count && suffix->at[0] != s->tokenizer->eos)) return;
+    set(s, config, "add_bos_token", json_boolean(prefix->count));
+    set(s, config, "add_eos_token", json_boolean(suffix->count));
 }
 
 dlqat_status dq_tokenizer_save_hf(const dq_tokenizer *tokenizer, const char *directory, dlqat_error *error) {
     saving s = {.tokenizer = tokenizer};
     DQ_TRY(save_tokenizer(&s, directory, error));
     /* The class that takes tokenizer.json as it is; LlamaTokenizer would put parts of its own in. */
-    json_t *config = json_pack("{ss sb sb sb}", "tokenizer_class", "PreTrainedTokenizerFast", "add_bos_token",
-                               holds(&tokenizer->prefix, tokenizer->bos), "add_eos_token",
-                               holds(&tokenizer->suffix, tokenizer->eos), "clean_up_tokenization_spaces", 0);
+    json_t *config =
+        json_pack("{ss sb}", "tokenizer_class", "PreTrainedTokenizerFast", "clean_up_tokenization_spaces", 0);
+    set_additions(&s, config);
     set_names(&s, config);
     if (tokenizer->chat_template) set(&s, config, "chat_template", json_string(tokenizer->chat_template));
     DQ_TRY(save(&s, config, directory, "tokenizer_config.json", error));

@@ -156,7 +156,7 @@ dlqat_status dq_tokenizer_scores(const dq_tokenizer *tokenizer, float *scores, d
     if (status == DLQAT_OK) status = rank_tokens(tokenizer, merges, scores, last, error);
     for (size_t i = 0; status == DLQAT_OK && i < tokenizer->bpe.merge_count; i++) made[merges[i].joint] = true;
     for (size_t id = 0; status == DLQAT_OK && id < count; id++)
-        if (dq_vocabulary_text(&tokenizer->vocabulary, (int64_t)id, NULL) && !tokenizer->special[id])
+        if (dq_vocabulary_text(&tokenizer->vocabulary, (int64_t)id, NULL) && tokenizer->added_index[id] < 0)
             status = check_splits(tokenizer, made, (int32_t)id, error);
     free(merges);
     free(made);
