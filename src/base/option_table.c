@@ -140,11 +140,15 @@ static const dq_option_row table[] = {
     STRING("ppl", ppl, "TEXTFILE", NULL, DLQAT_EVAL | DLQAT_COMPARE, 0, EVALUATION, "Perplexity of this text."),
     STRING("ppl-protocol", ppl_protocol, "A,B,..", "window", DLQAT_EVAL | DLQAT_COMPARE, 0, EVALUATION,
            "Which perplexities, some of: window, llamacpp, lmeval."),
-    INTEGER("window", window, "N", "2048", 2, 1 << 24, DLQAT_EVAL | DLQAT_COMPARE, EVALUATION, "Tokens of a window."),
+    INTEGER(
+        "window", window, "N", "2048", 2, 1 << 24, DLQAT_EVAL | DLQAT_COMPARE, EVALUATION,
+        "Tokens of a window, at most the model's context unless given. Where it is not given, llamacpp takes 512 and "
+        "lmeval the model's whole context."),
     INTEGER("max-windows", max_windows, "N", "0", 0, STEPS_MAX, DLQAT_EVAL | DLQAT_COMPARE, EVALUATION,
-            "Stop after so many windows; 0: the whole text."),
+            "Stop after so many windows (window and llamacpp; lmeval takes whole documents); 0: the whole text."),
     CHOICE("ppl-split", ppl_split, "none|wikitext", "none", DLQAT_EVAL | DLQAT_COMPARE, 0, EVALUATION,
-           "Documents of the lmeval protocol: the whole file, or one per ' = Title = ' heading."),
+           "Documents of the lmeval protocol: the whole file as it is, or one per ' = Title = ' heading, without the "
+           "spaces around punctuation, as the harness's wikitext task has them."),
     STRING("loss", loss, "DATA", NULL, DLQAT_EVAL, 0, EVALUATION, "Mean loss over the label tokens of these rows."),
     STRING("json", json, "FILE", NULL, DLQAT_EVAL, 0, EVALUATION, "Write the figures here as well, as flat JSON."),
 

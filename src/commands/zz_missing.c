@@ -10,16 +10,4 @@
         return dq_fail(error, DLQAT_ERROR_UNSUPPORTED, #name ": not in this build yet");                               \
     }
 
-MISSING(eval)
-MISSING(generate)
-MISSING(info)
 MISSING(compare)
-
-__attribute__((weak)) dlqat_status dlqat_tokenize(const dlqat_options *options, const char *text, size_t length,
-                                                  const dlqat_callbacks *callbacks, dlqat_error *error) {
-    (void)text;
-    (void)length;
-    (void)callbacks;
-    DQ_TRY(dlqat_options_check(options, error));
-    return dq_fail(error, DLQAT_ERROR_UNSUPPORTED, "tokenize: not in this build yet");
-}

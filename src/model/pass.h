@@ -25,6 +25,8 @@ typedef struct dq_pass_options {
 
 /* Bytes that dq_pass_open would take. */
 size_t dq_pass_bytes(const dq_model *model, const dq_pass_options *options);
+/* Of these, the chunk of logits. */
+size_t dq_pass_logits_bytes(const dq_model *model, const dq_pass_options *options);
 dlqat_status dq_pass_open(dq_pass **pass, const dq_model *model, const dq_pass_options *options, dlqat_error *error);
 void dq_pass_close(dq_pass *pass);
 

@@ -122,6 +122,11 @@ size_t dq_pass_bytes(const dq_model *model, const dq_pass_options *options) {
     return arena.overflow || arena.used > SIZE_MAX - sizeof pass ? SIZE_MAX : arena.used + sizeof pass;
 }
 
+size_t dq_pass_logits_bytes(const dq_model *model, const dq_pass_options *options) {
+    int64_t vocabulary = model->config.vocabulary;
+    return (size_t)dq_loss_rows(vocabulary, options->capacity) * (size_t)vocabulary * sizeof(float);
+}
+
 dlqat_status dq_pass_open(dq_pass **out, const dq_model *model, const dq_pass_options *options, dlqat_error *error) {
     *out = NULL;
     if (options->capacity < 1 || options->capacity > INT32_MAX || options->cache < 0 || options->cache > INT32_MAX)

@@ -18,6 +18,8 @@ typedef struct dq_ids {
     size_t count, capacity;
 } dq_ids;
 void dq_ids_free(dq_ids *ids);
+/* Appends one. */
+dlqat_status dq_ids_add(dq_ids *ids, int32_t id, dlqat_error *error);
 
 /* directory: with tokenizer.json, or tokenizer.model. path: a file of either kind, or a GGUF. */
 dlqat_status dq_tokenizer_open(dq_tokenizer **tokenizer, const char *path, dlqat_error *error);

@@ -35,13 +35,18 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     plan->parameters = set.parameters;
     plan->optimizer = set.optimizer;
     plan->stored = set.stored;
+    plan->logits = dq_pass_logits_bytes(model, &pass);
     plan->activations = dq_pass_bytes(model, &pass);
+    if (plan->activations != SIZE_MAX) plan->activations -= plan->logits;
     plan->scratch = set.scratch;
     plan->workspace = dq_workspace_bytes(plan->threads);
-    plan->batch = 4 * sizeof(int32_t) * (size_t)plan->capacity; /* dq_batch: ids, position, row_start, label */
+    /* dq_batch: ids, position, row_start, label */
+    size_t tokens = 4 * sizeof(int32_t) * (size_t)plan->capacity;
+    int64_t accumulation = dq_options_settings(options)->gradient_accumulation_steps;
+    if (__builtin_mul_overflow(tokens, (size_t)accumulation, &plan->batch)) plan->batch = SIZE_MAX;
 
     const size_t items[] = {plan->weights,     plan->what,    plan->parameters, plan->optimizer, plan->stored,
-                            plan->activations, plan->scratch, plan->workspace,  plan->batch};
+                            plan->activations, plan->scratch, plan->workspace,  plan->batch,     plan->logits};
     plan->total = 0;
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
         if (items[i] > SIZE_MAX - plan->total)
@@ -61,15 +66,15 @@ static bool admits(const char *choice, bool value) {
     return !choice || (strcmp(choice, "on") == 0) == value;
 }
 
-dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
-                          const dq_compute *compute, dlqat_error *error) {
+dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+                            const dq_compute *compute, uint64_t available, dlqat_error *error) {
     const dq_settings *settings = dq_options_settings(options);
     /* Fastest first: making W_hat anew for each block costs more than a second forward. */
     static const struct {
         bool resident, checkpoint;
     } ways[] = {{true, false}, {true, true}, {false, false}, {false, true}};
 
-    *plan = (dq_plan){.capacity = capacity, .threads = compute->threads, .available = dq_available_memory_bytes()};
+    *plan = (dq_plan){.capacity = capacity, .threads = compute->threads, .available = available};
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         if (!admits(settings->resident_weights, ways[i].resident)) continue;
         if (!admits(settings->checkpoint_activations, ways[i].checkpoint)) continue;
@@ -79,4 +84,9 @@ dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *o
         if (!plan->available || (double)plan->total <= DQ_PLAN_SHARE * (double)plan->available) break;
     }
     return DLQAT_OK;
+}
+
+dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+                          const dq_compute *compute, dlqat_error *error) {
+    return dq_plan_within(plan, model, options, capacity, compute, dq_available_memory_bytes(), error);
 }

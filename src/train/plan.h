@@ -23,10 +23,11 @@ typedef struct dq_plan {
     size_t parameters;  /* trainable numbers, f32 */
     size_t optimizer;   /* their gradients and moments */
     size_t stored;      /* S and O */
-    size_t activations; /* the pass: activations, what the backward needs, one chunk of logits, one block's weights */
+    size_t activations; /* the pass: activations, what the backward needs, a tile of weights */
+    size_t logits;      /* one chunk of them */
     size_t scratch;     /* of the quantizers' backward */
     size_t workspace;   /* of the kernels */
-    size_t batch;       /* ids, positions and labels of the micro-batch */
+    size_t batch;       /* ids, positions and labels of a step's micro-batches */
     size_t total;
     uint64_t available; /* before the run; 0: unknown */
 } dq_plan;
@@ -38,6 +39,9 @@ typedef struct dq_plan {
  * and allocates nothing that lasts. */
 dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
                           const dq_compute *compute, dlqat_error *error);
+/* The same for a machine with so many bytes available; 0: unknown. */
+dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+                            const dq_compute *compute, uint64_t available, dlqat_error *error);
 
 /* Bytes of a weight in its file. */
 size_t dq_plan_weight_bytes(const dq_weight *weight);

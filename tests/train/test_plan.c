@@ -1,0 +1,130 @@
+/* The memory plan: its sum, its decisions, and that what is planned is what is taken. */
+#include "support.h"
+
+#include "model/pass.h"
+#include "train/plan.h"
+
+#define MODEL TEST_FIXTURES "/eval/bos"
+enum { TOKENS = 256 };
+
+typedef struct setup {
+    dlqat_options *options;
+    dq_model *model;
+    dq_compute compute;
+} setup;
+
+static setup open_setup(void) {
+    dlqat_error error;
+    setup s = {.options = dlqat_options_new(DLQAT_INFO)};
+    assert_ok(dlqat_options_set(s.options, "model", MODEL, &error));
+    assert_ok(dlqat_options_set(s.options, "group-size", "32", &error));
+    assert_ok(dq_model_open(&s.model, MODEL, false, &error));
+    assert_ok(dq_compute_open(&s.compute, NULL, 2, DQ_MULTIPLY_F32, &error));
+    return s;
+}
+
+static void close_setup(setup *s) {
+    dq_compute_close(&s->compute);
+    dq_model_close(s->model);
+    dlqat_options_free(s->options);
+}
+
+static dq_plan plan_within(setup *s, uint64_t available) {
+    dlqat_error error;
+    dq_plan plan;
+    assert_ok(dq_plan_within(&plan, s->model, s->options, TOKENS, &s->compute, available, &error));
+    return plan;
+}
+
+static void total_is_the_sum(void **state) {
+    (void)state;
+    setup s = open_setup();
+    dq_plan p = plan_within(&s, 0);
+    assert_true(p.resident && !p.checkpoint && p.fits);
+    assert_int_equal(p.total, p.weights + p.what + p.parameters + p.optimizer + p.stored + p.activations + p.logits +
+                                  p.scratch + p.workspace + p.batch);
+    assert_int_equal(p.weights, 4 * (18432 + 10240)); /* f32: the linears, and the tied embedding once */
+    assert_true(p.what >= 4 * 18432 && p.what < 4 * 18432 + 64 * 64);
+    /* 14 linears: s, b, m per group of 32, A and B of rank 16; three more of each for the optimizer */
+    size_t groups = 18432 / 32, adapters = 0;
+    for (int i = 0; i < dq_model_linear_count(s.model); i++) {
+        const dq_weight *w = &dq_model_linear(s.model, i)->base;
+        adapters += 16 * (size_t)(w->in + w->out);
+    }
+    assert_in_range(p.parameters, 4 * (3 * groups + adapters), 4 * (3 * groups + adapters) + 14 * 6 * 64);
+    assert_in_range(p.optimizer, 3 * 4 * (3 * groups + adapters), 3 * 4 * (3 * groups + adapters) + 3 * 14 * 6 * 64);
+    dq_pass_options pass = {.capacity = TOKENS, .training = true};
+    assert_int_equal(p.activations + p.logits, dq_pass_bytes(s.model, &pass));
+    close_setup(&s);
+}
+
+static void less_memory_costs_speed_in_order(void **state) {
+    (void)state;
+    setup s = open_setup();
+    const struct { bool resident, checkpoint; } ways[] = {{true, false}, {true, true}, {false, false}, {false, true}};
+    size_t totals[4];
+    dlqat_error error;
+    for (int i = 0; i < 4; i++) {
+        setup forced = open_setup();
+        assert_ok(dlqat_options_set(forced.options, "resident-weights", ways[i].resident ? "on" : "off", &error));
+        assert_ok(
+            dlqat_options_set(forced.options, "checkpoint-activations", ways[i].checkpoint ? "on" : "off", &error));
+        dq_plan p = plan_within(&forced, 1); /* what is asked for is planned, whether it fits or not */
+        assert_true(p.resident == ways[i].resident && p.checkpoint == ways[i].checkpoint && !p.fits);
+        totals[i] = p.total;
+        close_setup(&forced);
+    }
+    assert_true(totals[1] < totals[0] && totals[2] < totals[0] && totals[3] < totals[1] && totals[3] < totals[2]);
+    /* Just enough for a way: it is taken, unless a faster one fits as well. */
+    for (int i = 0; i < 4; i++) {
+        dq_plan p = plan_within(&s, (uint64_t)((double)totals[i] / DQ_PLAN_SHARE) + 2);
+        int expected = 0;
+        while (totals[expected] > totals[i]) expected++;
+        assert_int_equal(p.total, totals[expected]);
+        assert_true(p.fits);
+    }
+    dq_plan p = plan_within(&s, totals[3] / 2); /* nothing fits: the least that there is, and it says so */
+    assert_true(!p.resident && p.checkpoint && !p.fits);
+    close_setup(&s);
+}
+
+/* The arenas are laid out by the code that counts, so planned and taken must agree to the byte. */
+static void planned_is_taken(void **state) {
+    (void)state;
+    dlqat_error error;
+    for (int resident = 0; resident < 2; resident++) {
+        setup s = open_setup();
+        assert_ok(dlqat_options_set(s.options, "resident-weights", resident ? "on" : "off", &error));
+        dq_plan p = plan_within(&s, 0);
+        dq_quantizer_set set = {0};
+        dq_quantizer_set_options how = {.training = true, .resident = resident, .threads = 2, .capacity = TOKENS};
+        assert_ok(dq_quantizer_set_open(&set, s.model, s.options, &how, &s.compute, &error));
+        size_t planned = p.what + p.parameters + p.optimizer + p.stored + p.scratch;
+        print_message("quantizers: planned %zu bytes, taken %zu\n", planned, set.arena.capacity);
+
+        size_t bookkeeping = (size_t)set.count * 32 * DQ_ALIGNMENT; /* every array begins on a cache line */
+        assert_in_range(set.arena.capacity, planned, planned + bookkeeping);
+        dq_quantizer_set_close(&set);
+        close_setup(&s);
+    }
+}
+
+static void absurd_batches_are_refused(void **state) {
+    (void)state;
+    dlqat_error error;
+    setup s = open_setup();
+    dq_plan plan;
+    assert_fails(dq_plan_within(&plan, s.model, s.options, INT64_MAX / 64, &s.compute, 0, &error), DLQAT_ERROR_MEMORY,
+                 "--batch-size");
+    close_setup(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(total_is_the_sum),
+        cmocka_unit_test(less_memory_costs_speed_in_order),
+        cmocka_unit_test(planned_is_taken),
+        cmocka_unit_test(absurd_batches_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
