@@ -1,8 +1,10 @@
 /* dlqat tokenize: from text to ids, one text a line, and back. */
+#include "base/file.h"
 #include "base/options.h"
 #include "base/talk.h"
 #include "text/tokenizer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { PUT_BYTES = 1 << 16 }; /* of output at a time */
@@ -84,12 +86,21 @@ static dlqat_status convert(job *j, const char *text, size_t length, dlqat_error
     return DLQAT_OK;
 }
 
+/* A run keeps its tokenizer where its result is. */
+static dlqat_status open_tokenizer(dq_tokenizer **tokenizer, const char *path, dlqat_error *error) {
+    char *inner = dq_path_join(path, "model");
+    if (!inner) return dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", path);
+    dlqat_status status = dq_tokenizer_open(tokenizer, dq_is_directory(inner) ? inner : path, error);
+    free(inner);
+    return status;
+}
+
 dlqat_status dlqat_tokenize(const dlqat_options *options, const char *text, size_t length,
                             const dlqat_callbacks *callbacks, dlqat_error *error) {
     DQ_TRY(dlqat_options_check(options, error));
     const dq_settings *settings = dq_options_settings(options);
     dq_tokenizer *tokenizer = NULL;
-    DQ_TRY(dq_tokenizer_open(&tokenizer, settings->model, error));
+    DQ_TRY(open_tokenizer(&tokenizer, settings->model, error));
     job j = {.tokenizer = tokenizer, .settings = settings, .callbacks = callbacks};
     dlqat_status status = convert(&j, text, length, error);
     if (status == DLQAT_OK) status = put_out(&j, error);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct run {
     const dq_settings *settings;
@@ -242,16 +243,21 @@ static dlqat_status finish(run *r, dq_run_result *result, dlqat_error *error) {
     return write_summary(r, result, error);
 }
 
-static dlqat_status run_all(run *r, const dlqat_options *options, dq_run_result *result, dlqat_error *error) {
-    bool resumed = r->settings->resume != NULL;
-    if (!resumed) DQ_TRY(claim_directory(r, error));
+static dlqat_status prepare(run *r, const dlqat_options *options, dlqat_error *error) {
     DQ_TRY(dq_session_open(&r->session, options, r->callbacks, true, error));
     DQ_TRY(dq_session_open_data(&r->session, error));
     DQ_TRY(open_trainer(r, options, error));
-    if (resumed)
-        DQ_TRY(restore(r, error));
-    else
-        DQ_TRY(write_record(r, options, error));
+    return r->settings->resume ? restore(r, error) : write_record(r, options, error);
+}
+
+static dlqat_status run_all(run *r, const dlqat_options *options, dq_run_result *result, dlqat_error *error) {
+    bool made = !r->settings->resume && !dq_is_directory(r->directory);
+    if (!r->settings->resume) DQ_TRY(claim_directory(r, error));
+    dlqat_status status = prepare(r, options, error);
+    if (status != DLQAT_OK) {
+        if (made) (void)rmdir(r->directory); /* a run that could not begin leaves nothing behind */
+        return status;
+    }
     DQ_TRY(dq_run_log_open(&r->log, r->directory, dq_trainer_get_state(r->trainer)->step, error));
     result->last_loss = NAN;
     DQ_TRY(train(r, &result->last_loss, error));

@@ -18,23 +18,23 @@ run() {
 
 # expect_error CODE TEXT ARGS..: that exit code, nothing on standard output, one line of error that has the text.
 expect_error() {
-    wanted=$1 text=$2
+    wanted=$1 expected=$2
     shift 2
     run "$@"
     [ "$code" = "$wanted" ] || fail "dlqat $*: expected exit code $wanted, got $code"
     [ ! -s "$scratch/out" ] || fail "dlqat $*: something on standard output"
     [ "$(wc -l <"$scratch/err")" = 1 ] || fail "dlqat $*: expected one line of error, got: $(cat "$scratch/err")"
     grep -q '^dlqat: error: ' "$scratch/err" || fail "dlqat $*: no \"dlqat: error:\" in: $(cat "$scratch/err")"
-    grep -qF -- "$text" "$scratch/err" || fail "dlqat $*: expected \"$text\" in: $(cat "$scratch/err")"
+    grep -qF -- "$expected" "$scratch/err" || fail "dlqat $*: expected \"$expected\" in: $(cat "$scratch/err")"
 }
 
 # expect_output TEXT ARGS..: exit code 0 and the text on standard output.
 expect_output() {
-    text=$1
+    expected=$1
     shift
     run "$@"
     [ "$code" = 0 ] || fail "dlqat $*: exit code $code: $(cat "$scratch/err")"
-    grep -qF -- "$text" "$scratch/out" || fail "dlqat $*: expected \"$text\" in: $(head -n 5 "$scratch/out")"
+    grep -qF -- "$expected" "$scratch/out" || fail "dlqat $*: expected \"$expected\" in: $(head -n 5 "$scratch/out")"
 }
 
 finish() {
