@@ -1,0 +1,288 @@
+/* dlqat compare: several recipes under the same rows, order, steps, seed, rank, rate and schedule, in one table.
+ *
+ * --methods is a list of entries NAME[:AXIS=VALUE..], e.g. dlqat,dlqat:range=minmax:magnitude=off,l4q: an entry may set any training option
+ * for itself, which is how an ablation is run. rtn is what all others start from. Each entry is a run of its own in OUT/ENTRY;
+ * OUT/table.md and OUT/table.json hold the figures. Entries that are finished already are taken as they are, so that a comparison
+ * that was interrupted goes on. */
+#include "base/buffer.h"
+#include "base/file.h"
+#include "commands/train_run.h"
+#include "eval/evaluate.h"
+#include "eval/resident.h"
+#include "export/export.h"
+#include "quant/recipe.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct comparison {
+    const dlqat_options *options;
+    const dq_settings *settings;
+    const dlqat_callbacks *callbacks;
+    json_t *rows; /* of table.json */
+} comparison;
+
+/* The entry as a directory's name: letters that a path or a shell would mind become '-'. */
+static void directory_name(const char *entry, size_t length, char *name, size_t size) {
+    size_t n = length < size - 1 ? length : size - 1;
+    for (size_t i = 0; i < n; i++) name[i] = strchr(":=/ *?", entry[i]) ? '-' : entry[i];
+    name[n] = '\0';
+}
+
+/* Sets method and, for each ":AXIS=VALUE", that option, over everything else. */
+static dlqat_status apply_entry(dlqat_options *options, const char *entry, size_t length, dlqat_error *error) {
+    char *text = malloc(length + 1);
+    if (!text) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for an entry of --methods");
+    memcpy(text, entry, length);
+    text[length] = '\0';
+    dlqat_status status = DLQAT_OK;
+    char *rest = strchr(text, ':');
+    if (rest) *rest++ = '\0';
+    status = dlqat_options_set(options, "method", text, error);
+    while (status == DLQAT_OK && rest) {
+        char *name = rest, *value = strchr(name, '=');
+        rest = strchr(name, ':');
+        if (rest) *rest++ = '\0';
+        if (!value || (rest && value > rest)) {
+            status = dq_fail(error, DLQAT_ERROR_USAGE, "--methods %.*s: expected NAME:OPTION=VALUE, got \":%s\"",
+                             (int)length, entry, name);
+            break;
+        }
+        *value++ = '\0';
+        status = dlqat_options_set(options, name, value, error);
+        if (status != DLQAT_OK) dq_fail_in(error, status, "--methods");
+    }
+    free(text);
+    return status;
+}
+
+/* compare's own settings as those of `command`; what the recipe would choose for itself is imposed: DL-QAT's numbers unless given. */
+static dlqat_status derive(const comparison *c, dlqat_command command, dlqat_options **out, dlqat_error *error) {
+    static const struct {
+        const char *name, *value;
+    } imposed[] = {{"lora-rank", "16"},    {"learning-rate", "2e-4"}, {"weight-decay", "0"},
+                   {"max-grad-norm", "0"}, {"warmup-ratio", "0"},     {"lr-scheduler-type", "constant"}};
+    dlqat_options *options = dlqat_options_new(command);
+    json_t *record = dq_options_to_json(c->options), *own = options ? dq_options_to_json(options) : NULL;
+    dlqat_status status = DLQAT_OK;
+    if (!options || !record || !own) status = dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the options");
+    const char *key;
+    json_t *value;
+    json_t *mine = json_object_get(own, "options"), *shared = json_object();
+    json_object_foreach(json_object_get(record, "options"), key, value) {
+        if (json_object_get(mine, key) && strcmp(key, "out") != 0) json_object_set(shared, key, value);
+    }
+    if (status == DLQAT_OK) status = dq_options_apply(options, shared, error);
+    for (size_t i = 0; status == DLQAT_OK && command == DLQAT_TRAIN && i < sizeof imposed / sizeof imposed[0]; i++) {
+        if (dq_options_given(c->options, imposed[i].name)) continue;
+        if (strcmp(imposed[i].name, "warmup-ratio") == 0 && dq_options_given(c->options, "warmup-steps")) continue;
+        status = dlqat_options_set(options, imposed[i].name, imposed[i].value, error);
+    }
+    json_decref(shared);
+    json_decref(record);
+    json_decref(own);
+    if (status != DLQAT_OK) {
+        dlqat_options_free(options);
+        options = NULL;
+    }
+    *out = options;
+    return status;
+}
+
+/* Perplexity and held-out loss of the model at `path`, as flat keys into row. */
+static dlqat_status measure(const comparison *c, const char *path, json_t *row, dlqat_error *error) {
+    if (!c->settings->ppl && !c->settings->validation_data) return DLQAT_OK;
+    dlqat_options *options;
+    DQ_TRY(derive(c, DLQAT_EVAL, &options, error));
+    dlqat_status status = dlqat_options_set(options, "model", path, error);
+    if (status == DLQAT_OK && c->settings->validation_data)
+        status = dlqat_options_set(options, "loss", c->settings->validation_data, error);
+    dq_session session = {0};
+    dq_resident resident = {0};
+    if (status == DLQAT_OK) status = dq_session_open(&session, options, c->callbacks, true, error);
+    if (status == DLQAT_OK) status = dq_resident_open(&resident, session.model, NULL, &session.compute, error);
+    if (status == DLQAT_OK) {
+        dq_bench bench = {session.model, &session.compute, c->callbacks};
+        status = dq_evaluate(row, &bench, options, error);
+    }
+    dq_resident_close(&resident);
+    dq_session_close(&session);
+    dlqat_options_free(options);
+    return status;
+}
+
+/* Rounding alone: the grid every recipe starts from. */
+static dlqat_status round_model(const comparison *c, dlqat_options *options, const char *path, json_t *row,
+                                dlqat_error *error) {
+    dq_session session;
+    dq_quantizer_set set = {0};
+    DQ_TRY(dq_session_open(&session, options, c->callbacks, true, error));
+    dq_quantizer_set_options how = {.threads = session.compute.threads};
+    dlqat_status status = dq_quantizer_set_open(&set, session.model, options, &how, &session.compute, error);
+    dq_export_options write = {.format = DQ_EXPORT_RESULT, .replace = true, .threads = session.compute.threads};
+    dq_export_report report;
+    if (status == DLQAT_OK) status = dq_export(session.model, &set, path, &write, &report, error);
+    if (status == DLQAT_OK) {
+        json_object_set_new(row, "trainable_parameters", json_integer(0));
+        json_object_set_new(row, "model_bytes", json_integer((json_int_t)report.file_bytes));
+        json_object_set_new(row, "bits_per_weight", json_real(dq_export_linear_bits(&report)));
+        json_object_set_new(row, "max_abs_dw", json_real(report.comparison.max_abs_dw));
+    }
+    dq_quantizer_set_close(&set);
+    dq_session_close(&session);
+    return status;
+}
+
+/* What a finished run says of itself. */
+static dlqat_status take_summary(const char *run, json_t *row, dlqat_error *error) {
+    char *path = dq_path_join(run, "summary.json");
+    json_t *summary = NULL;
+    dlqat_status status =
+        path ? dq_json_load(path, &summary, error) : dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", run);
+    if (status == DLQAT_OK) json_object_update(row, summary);
+    json_decref(summary);
+    free(path);
+    return status;
+}
+
+/* Trains the entry in its own run directory, or goes on with it, or finds it finished. */
+static dlqat_status train_entry(const comparison *c, dlqat_options *options, const char *run, json_t *row,
+                                dlqat_error *error) {
+    char *summary = dq_path_join(run, "summary.json"), *config = dq_path_join(run, "config.json");
+    dlqat_status status = summary && config ? DLQAT_OK : dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", run);
+    if (status == DLQAT_OK && !dq_file_exists(summary)) {
+        dq_run_result result;
+        status = dlqat_options_set(options, dq_file_exists(config) ? "resume" : "out", run, error);
+        if (status == DLQAT_OK) status = dq_train_run(options, c->callbacks, &result, error);
+    }
+    if (status == DLQAT_OK) status = take_summary(run, row, error);
+    free(summary);
+    free(config);
+    return status;
+}
+
+static dlqat_status run_entry(const comparison *c, const char *entry, size_t length, dlqat_error *error) {
+    char name[256];
+    directory_name(entry, length, name, sizeof name);
+    char *run = dq_path_join(c->settings->out, name), *model = run ? dq_path_join(run, "model") : NULL;
+    dlqat_options *options = NULL;
+    json_t *row = json_object();
+    dlqat_status status = model && row ? derive(c, DLQAT_TRAIN, &options, error)
+                                       : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for an entry of --methods");
+    if (status == DLQAT_OK) status = apply_entry(options, entry, length, error);
+    const dq_recipe *recipe = NULL;
+    if (status == DLQAT_OK) status = dq_recipe_find(dq_options_settings(options)->method, &recipe, error);
+    if (status == DLQAT_OK) {
+        json_object_set_new(row, "entry", json_stringn(entry, length));
+        dq_say(c->callbacks, DLQAT_LOG_NOTE, "== %.*s", (int)length, entry);
+        if (recipe->trains)
+            status = train_entry(c, options, run, row, error);
+        else {
+            status = dq_make_directories(run, error);
+            if (status == DLQAT_OK) status = round_model(c, options, model, row, error);
+        }
+    }
+    if (status == DLQAT_OK) status = measure(c, model, row, error);
+    /* Rows held out by --validation-split are known to the run alone. */
+    if (status == DLQAT_OK && !json_object_get(row, "loss") && json_object_get(row, "eval_loss"))
+        json_object_set(row, "loss", json_object_get(row, "eval_loss"));
+    if (status == DLQAT_OK) json_array_append(c->rows, row);
+    json_decref(row);
+    dlqat_options_free(options);
+    free(model);
+    free(run);
+    return status;
+}
+
+/* The first row: the model as it came. */
+static dlqat_status measure_original(const comparison *c, dlqat_error *error) {
+    json_t *row = json_pack("{s:s}", "entry", "original");
+    dlqat_status status = row ? DLQAT_OK : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the table");
+    if (status == DLQAT_OK) status = measure(c, c->settings->model, row, error);
+    if (status == DLQAT_OK) json_array_append(c->rows, row);
+    json_decref(row);
+    return status;
+}
+
+/* ---- The table ---------------------------------------------------------------------------------------------------------- */
+
+static const struct column {
+    const char *title, *key, *format;
+    double unit;
+} columns[] = {
+    {"ppl_window", "ppl_window", "%.3f", 1},
+    {"ppl_llamacpp", "ppl_llamacpp", "%.3f", 1},
+    {"word_ppl_lmeval", "word_ppl_lmeval", "%.3f", 1},
+    {"held-out loss", "loss", "%.4f", 1},
+    {"train loss", "train_loss", "%.4f", 1},
+    {"trained", "trainable_parameters", "%.0f", 1},
+    {"bits/weight", "bits_per_weight", "%.3f", 1},
+    {"MB", "model_bytes", "%.1f", 1e6},
+    {"tokens/s", "train_tokens_per_second", "%.0f", 1},
+    {"minutes", "train_runtime", "%.1f", 60},
+    {"peak GB", "peak_rss_bytes", "%.2f", 1e9},
+};
+enum { COLUMNS = sizeof columns / sizeof columns[0] };
+
+static void print_table(const json_t *rows, dq_buffer *text) {
+    bool shown[COLUMNS] = {false};
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) {
+        for (int k = 0; k < COLUMNS; k++) shown[k] |= json_is_number(json_object_get(row, columns[k].key));
+    }
+    dq_buffer_puts(text, "| method |");
+    for (int k = 0; k < COLUMNS; k++)
+        if (shown[k]) dq_buffer_format(text, " %s |", columns[k].title);
+    dq_buffer_puts(text, "\n|---|");
+    for (int k = 0; k < COLUMNS; k++)
+        if (shown[k]) dq_buffer_puts(text, "---:|");
+    dq_buffer_puts(text, "\n");
+    json_array_foreach(rows, i, row) {
+        dq_buffer_format(text, "| %s |", json_string_value(json_object_get(row, "entry")));
+        for (int k = 0; k < COLUMNS; k++) {
+            const json_t *value = json_object_get(row, columns[k].key);
+            char number[64] = "";
+            if (!shown[k]) continue;
+            if (json_is_number(value))
+                snprintf(number, sizeof number, columns[k].format, json_number_value(value) / columns[k].unit);
+            dq_buffer_format(text, " %s |", number);
+        }
+        dq_buffer_puts(text, "\n");
+    }
+}
+
+/* After every entry, so that an interrupted comparison leaves what it has. */
+static dlqat_status write_tables(const comparison *c, dq_buffer *text, dlqat_error *error) {
+    char *markdown = dq_path_join(c->settings->out, "table.md"), *json = dq_path_join(c->settings->out, "table.json");
+    text->size = 0;
+    print_table(c->rows, text);
+    dlqat_status status = dq_buffer_check(text, "the table", error);
+    if (status == DLQAT_OK && (!markdown || !json))
+        status = dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the table's path");
+    if (status == DLQAT_OK) status = dq_write_file(markdown, text->data, text->size, error);
+    if (status == DLQAT_OK) status = dq_json_save(c->rows, json, error);
+    free(markdown);
+    free(json);
+    return status;
+}
+
+dlqat_status dlqat_compare(const dlqat_options *options, const dlqat_callbacks *callbacks, dlqat_error *error) {
+    DQ_TRY(dlqat_options_check(options, error));
+    comparison c = {options, dq_options_settings(options), callbacks, json_array()};
+    dq_buffer text = {0};
+    const char *rest = c.settings->methods, *entry;
+    size_t length;
+    dlqat_status status = c.rows ? dq_make_directories(c.settings->out, error)
+                                 : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the table");
+    if (status == DLQAT_OK) status = measure_original(&c, error);
+    while (status == DLQAT_OK && dq_options_names(&rest, &entry, &length)) {
+        status = run_entry(&c, entry, length, error);
+        if (status == DLQAT_OK) status = write_tables(&c, &text, error);
+    }
+    if (status == DLQAT_OK && callbacks && callbacks->output) callbacks->output(callbacks->user, text.data, text.size);
+    dq_buffer_free(&text);
+    json_decref(c.rows);
+    return status;
+}
