@@ -123,16 +123,26 @@ def judge_hf(label, directory, want):
 
 # --- The programs themselves -----------------------------------------------------------------------------------------------
 
-def greedy(step, ids, tokenizer, n=32):
-    made = []
+def mlx_greedy(model, ids, tokenizer, n=32):
+    from mlx_lm.models.cache import make_prompt_cache
+    cache, made, given = make_prompt_cache(model), [], ids
     while len(made) < n:
-        made.append(int(step(ids + made)))
+        made.append(mx.argmax(model(mx.array([given]), cache=cache)[0, -1]).item())
+        given = made[-1:]
         if made[-1] == tokenizer.eos_token_id: break
-    return tokenizer.decode(made, skip_special_tokens=True)
+    return tokenizer.decode(made, skip_special_tokens=True).strip()
+
+
+def transformers_greedy(directory, ids, tokenizer, n=32):
+    import torch, transformers
+    torch.set_num_threads(2)
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    with torch.no_grad(): made = model.generate(torch.tensor([ids]), max_new_tokens=n, do_sample=False)[0, len(ids):]
+    return tokenizer.decode(made, skip_special_tokens=True).strip()
 
 
 def run_programs(program, label, result, exports, types, prompt, text):
-    import mlx_lm, torch, transformers
+    import mlx_lm, transformers
     transformers.logging.set_verbosity_error()
     hf_tokenizer = transformers.AutoTokenizer.from_pretrained(exports["hf"])
     ids = hf_tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=False)
@@ -140,14 +150,11 @@ def run_programs(program, label, result, exports, types, prompt, text):
 
     model, tokenizer = mlx_lm.load(str(exports["mlx"]))
     model.set_dtype(mx.float32)
-    theirs = greedy(lambda x: mx.argmax(model(mx.array([x]))[0, -1]).item(), list(ids), hf_tokenizer).strip()
+    theirs = mlx_greedy(model, list(ids), hf_tokenizer)
     check(label + " mlx-lm: greedy text of 32 tokens", theirs == ours, repr(theirs) if theirs == ours else f"{theirs!r} != {ours!r}")
     check(label + " mlx-lm: its tokenizer", tokenizer.encode(prompt) == hf_tokenizer.encode(prompt))
 
-    torch.set_num_threads(2)
-    reference = transformers.AutoModelForCausalLM.from_pretrained(exports["hf"], dtype=torch.float32)
-    with torch.no_grad():
-        theirs = greedy(lambda x: reference(torch.tensor([x])).logits[0, -1].argmax(), list(ids), hf_tokenizer).strip()
+    theirs = transformers_greedy(exports["hf"], list(ids), hf_tokenizer)
     check(label + " transformers: greedy text of 32 tokens", theirs == ours, "" if theirs == ours else f"{theirs!r} != {ours!r}")
 
     import llama_cpp

@@ -198,6 +198,34 @@ static void a_flipped_bit_is_found(void **state) {
     remove_place(place);
 }
 
+/* A block whose d is infinite has no affine form: O is infinite too, and S u + O no number. What differs from the model when it is
+ * read back is not put in place. */
+static void what_differs_is_not_put_in_place(void **state) {
+    (void)state;
+    char place[256], source[1024], file[1024], to[1024], *bytes;
+    size_t size;
+    dlqat_error error;
+    dq_export_report report;
+    make_place(place);
+    assert_ok(dq_read_file(join(file, family(source, "llama3"), "model-q8_0.gguf"), &bytes, &size, &error));
+    dq_gguf *gguf;
+    assert_ok(dq_gguf_open(&gguf, file, &error));
+    const dq_tensor *tensor = dq_gguf_find(gguf, "blk.1.ffn_up.weight");
+    size_t at = 0;
+    while (at + tensor->bytes <= size && memcmp(bytes + at, tensor->data, tensor->bytes) != 0) at++;
+    dq_gguf_close(gguf);
+    bytes[at] = 0x00;
+    bytes[at + 1] = 0x7c;
+    assert_ok(dq_write_file(join(file, place, "infinite.gguf"), bytes, size, &error));
+    free(bytes);
+    assert_fails(export_path(file, join(to, place, "mlx"), DQ_EXPORT_MLX, false, &report, &error), DLQAT_ERROR_NUMERIC,
+                 "model.layers.1.mlp.up_proj");
+    assert_false(dq_is_directory(to));
+    /* As blocks it is passed on untouched. */
+    assert_ok(export_path(file, join(to, place, "same.gguf"), DQ_EXPORT_GGUF, false, &report, &error));
+    remove_place(place);
+}
+
 static void nothing_is_replaced_unasked(void **state) {
     (void)state;
     char place[256], source[1024], to[1024], keep[1024];
@@ -234,6 +262,7 @@ int main(void) {
         cmocka_unit_test(affine_directories_are_copied_exactly),
         cmocka_unit_test(bf16_says_how_far_it_rounds),
         cmocka_unit_test(a_flipped_bit_is_found),
+        cmocka_unit_test(what_differs_is_not_put_in_place),
         cmocka_unit_test(nothing_is_replaced_unasked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
