@@ -102,9 +102,9 @@ typedef struct quantized {
 static inline void open_quantized(quantized *q, const char *model, const char *const *pairs) {
     dlqat_error error;
     q->options = quantize_options(pairs);
-    assert_ok(dq_compute_open(&q->compute, "c", 2, DQ_MULTIPLY_F32, &error));
+    assert_ok(dq_compute_open(&q->compute, "c", 1, DQ_MULTIPLY_F32, &error));
     assert_ok(dq_model_open(&q->model, model, false, &error));
-    const dq_quantizer_set_options how = {.threads = 2};
+    const dq_quantizer_set_options how = {.threads = 1};
     assert_ok(dq_quantizer_set_open(&q->set, q->model, q->options, &how, &q->compute, &error));
 }
 
@@ -120,7 +120,7 @@ static inline dlqat_status export_path(const char *from, const char *to, dq_expo
                                        dq_export_report *report, dlqat_error *error) {
     dq_model *model;
     DQ_TRY(dq_model_open(&model, from, false, error));
-    const dq_export_options how = {.format = format, .bf16 = bf16, .threads = 2};
+    const dq_export_options how = {.format = format, .bf16 = bf16, .threads = 1};
     dlqat_status status = dq_export(model, NULL, to, &how, report, error);
     dq_model_close(model);
     return status;

@@ -72,7 +72,7 @@ static void check_grid(sweep *s, int bits, int group, const char *scale, bool no
     quantized q;
     open_quantized(&q, s->source, pairs);
     assert_ok(dq_quantizer_set_hash(&q.set, hash, &error));
-    const dq_export_options how = {.format = DQ_EXPORT_RESULT, .threads = 2};
+    const dq_export_options how = {.format = DQ_EXPORT_RESULT, .threads = 1};
     dq_export_report report;
     assert_ok(dq_export(q.model, &q.set, join(result, s->place, "result"), &how, &report, &error));
     check_exact(&report, hash);
@@ -127,6 +127,17 @@ static void modules_differ(void **state) {
     assert_int_equal(report.written_as[DQ_F32], 1);
     close_quantized(&q);
 
+    /* The hash of a directory as it lies there, excluded linears among the rest. */
+    dq_model *model;
+    dq_inventory inventory;
+    char again[33];
+    assert_ok(dq_model_open(&model, result, false, &error));
+    assert_ok(dq_inventory_open(&inventory, model, NULL, &error));
+    assert_ok(dq_inventory_hash(&inventory, 1, again, &error));
+    assert_string_equal(again, hash);
+    dq_inventory_close(&inventory);
+    dq_model_close(model);
+
     json_t *config;
     char path[1024];
     assert_ok(dq_json_load(join(path, result, "config.json"), &config, &error));
@@ -160,7 +171,7 @@ static void a_negative_scale_is_not_q4_0(void **state) {
     dq_parameter *m = &q.set.at[DQ_DOWN].parameter[DQ_PARAMETER_MAGNITUDE];
     for (int64_t k = 0; k < m->columns; k++) m->value[5 * m->columns + k] = -0.75f;
     assert_ok(dq_quantizer_set_refresh(&q.set, &q.compute, &error));
-    const dq_export_options how = {.format = DQ_EXPORT_GGUF, .threads = 2};
+    const dq_export_options how = {.format = DQ_EXPORT_GGUF, .threads = 1};
     dq_export_report report;
     assert_ok(dq_export(q.model, &q.set, join(to, place, "model.gguf"), &how, &report, &error));
     assert_int_equal(report.written_as[DQ_Q4_0], 6);
@@ -170,11 +181,46 @@ static void a_negative_scale_is_not_q4_0(void **state) {
     remove_place(place);
 }
 
+/* Any number of threads writes the same file, and finds the same hash in it. */
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    static const char *const pairs[] = {"bits", "3", "group-size", "32", NULL};
+    static const dq_export_format formats[] = {DQ_EXPORT_RESULT, DQ_EXPORT_HF, DQ_EXPORT_GGUF};
+    char place[256], source[1024], to[1024], file[1024], *bytes[2], hash[2][33];
+    size_t size[2];
+    dlqat_error error;
+    quantized q;
+    make_place(place);
+    make_small_model(join(source, place, "source"));
+    open_quantized(&q, source, pairs);
+    for (size_t f = 0; f < sizeof formats / sizeof formats[0]; f++) {
+        for (int i = 0; i < 2; i++) {
+            const dq_export_options how = {.format = formats[f], .replace = true, .threads = i ? 3 : 1};
+            dq_export_report report;
+            assert_ok(dq_export(q.model, &q.set, join(to, place, f == 2 ? "x.gguf" : "x"), &how, &report, &error));
+            strcpy(hash[i], report.comparison.hash_b);
+            if (f == 2)
+                strcpy(file, to);
+            else
+                join(file, to, "model.safetensors");
+            assert_ok(dq_read_file(file, &bytes[i], &size[i], &error));
+        }
+        assert_int_equal(size[0], size[1]);
+        assert_memory_equal(bytes[0], bytes[1], size[0]);
+        assert_string_equal(hash[0], hash[1]);
+        free(bytes[0]);
+        free(bytes[1]);
+    }
+    close_quantized(&q);
+    remove_place(place);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_grid_is_held_to_the_bit),
         cmocka_unit_test(modules_differ),
         cmocka_unit_test(a_negative_scale_is_not_q4_0),
+        cmocka_unit_test(threads_do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
