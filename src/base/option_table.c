@@ -65,8 +65,9 @@ static const dq_option_row table[] = {
            "The recipe: dlqat, l4q, qalora. It gives the default of every axis below."),
     STRING("method", method, "NAME", "rtn", DLQAT_QUANTIZE, 0, RECIPE, "rtn: round to nearest, without training."),
     STRING("methods", methods, "A,B,..", "rtn,dlqat,l4q,qalora", DLQAT_COMPARE, 0, RECIPE,
-           "The recipes to run with the same rows, order, steps, seed, rank and rate. An entry may set training options for "
-           "itself: dlqat:range=minmax:magnitude=off."),
+           "The recipes to run with the same rows, order, steps, rank, rate and schedule. An entry may set options for "
+           "itself: "
+           "dlqat:range=minmax:magnitude=off."),
     CHOICE(
         "range", range, "auto|minmax|fixed|adaptive", "auto", TRAINING, 0, RECIPE,
         "How scale and offset come about: recomputed from the weights, learned in phase 1 and then fixed, or trained "
