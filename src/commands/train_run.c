@@ -171,7 +171,7 @@ static dlqat_status train(run *r, double *last_loss, dlqat_error *error) {
         if (state->step < state->max_steps && r->callbacks && r->callbacks->should_stop &&
             r->callbacks->should_stop(r->callbacks->user)) {
             DQ_TRY(save(r, error));
-            return dq_fail(error, DLQAT_INTERRUPTED, "stopped after step %lld of %lld; continue with --resume %s",
+            return dq_fail(error, DLQAT_INTERRUPTED, "after step %lld of %lld; continue with --resume %s",
                            (long long)state->step, (long long)state->max_steps, r->directory);
         }
     }

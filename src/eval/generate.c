@@ -43,7 +43,7 @@ static dlqat_status feed(run *r, const int32_t *ids, int64_t count, dlqat_error 
     int64_t piece = 0;
     for (int64_t at = 0; at < count; at += piece) {
         piece = count - at < PROMPT_PIECE ? count - at : PROMPT_PIECE;
-        if (dq_stop_wanted(r->bench->callbacks)) return dq_fail(error, DLQAT_INTERRUPTED, "generation was stopped");
+        if (dq_stop_wanted(r->bench->callbacks)) return dq_fail(error, DLQAT_INTERRUPTED, "generation, as asked");
         DQ_TRY(dq_pass_decode(r->pass, r->bench->compute, ids + at, piece, error));
     }
     DQ_TRY(dq_pass_logits(r->pass, r->bench->compute, piece - 1, 1, r->logits, error));
