@@ -15,12 +15,12 @@
 
 typedef struct dq_dataset {
     size_t rows;
-    int32_t *ids;       /* all rows one after another */
-    uint8_t *learned;   /* [tokens] 1: this token is a target; never the first of a row */
-    size_t *begin;      /* [rows + 1] offsets into ids */
+    int32_t *ids;     /* all rows one after another */
+    uint8_t *learned; /* [tokens] 1: this token is a target; never the first of a row */
+    size_t *begin;    /* [rows + 1] offsets into ids */
     size_t tokens, labels;
     size_t dropped, truncated;
-    const char *kind;   /* "instruction", "chat", "text", "plain text" */
+    const char *kind; /* "instruction", "chat", "text", "plain text" */
 } dq_dataset;
 
 typedef struct dq_dataset_options {

@@ -35,10 +35,11 @@ static dlqat_status set_source(dq_template *out, const char *source, dlqat_error
 static dlqat_status recognise(dq_template *out, dq_template_kind kind, const char *text, bool fixed_date,
                               dlqat_error *error) {
     dq_jinja jinja;
-    DQ_TRY(dq_jinja_read(&jinja, text, error));
+    DQ_TRY(dq_jinja_read(&jinja, text, NULL, error));
     out->kind = kind;
     dlqat_status status = dq_template_recognise(out, &jinja, fixed_date, error);
     dq_jinja_free(&jinja);
+    if (status == DLQAT_OK) status = dq_template_try(out, text, error);
     if (status == DLQAT_OK) status = set_source(out, "the model's own chat template", error);
     return status;
 }

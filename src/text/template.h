@@ -28,9 +28,9 @@ typedef struct dq_segment {
 /* Where the [INST] families put the system's message. */
 typedef enum dq_system_place {
     DQ_SYSTEM_REFUSED,
-    DQ_SYSTEM_FIRST_TURN,     /* into the first message of the user */
-    DQ_SYSTEM_LAST_MESSAGE,   /* into the last message, if that is the user's; else it is left out */
-    DQ_SYSTEM_LAST_USER_TURN  /* into every message of the user that equals the last one */
+    DQ_SYSTEM_FIRST_TURN,    /* into the first message of the user */
+    DQ_SYSTEM_LAST_MESSAGE,  /* into the last message, if that is the user's; else it is left out */
+    DQ_SYSTEM_LAST_USER_TURN /* into every message of the user that equals the last one */
 } dq_system_place;
 
 /* The turns of the [INST] families. Strings are never NULL. */
@@ -47,20 +47,21 @@ typedef struct dq_inst_form {
 typedef struct dq_template {
     dq_template_kind kind; /* never AUTO */
     /* What the model's own template does beyond its family's form; found in its text. */
-    char *default_system;  /* injected when the conversation has no system message; NULL: none */
-    bool adds_bos;         /* the template writes BOS itself */
-    bool trims;            /* contents are stripped of white space at both ends */
-    bool no_system;        /* it knows no system's turn: such messages are refused */
-    bool always_prompts;   /* the generation prompt is written whether asked for or not */
-    bool thinks;           /* Qwen3's form: an empty thought before the last answer, earlier thoughts removed */
-    char *system_head;     /* Llama-3.1: the system turn is always there and starts with this; NULL: plain Llama-3 */
-    dq_inst_form inst;     /* LLAMA2, MISTRAL */
-    char *source;          /* for messages */
+    char *default_system; /* injected when the conversation has no system message; NULL: none */
+    bool adds_bos;        /* the template writes BOS itself */
+    bool trims;           /* contents are stripped of white space at both ends */
+    bool no_system;       /* it knows no system's turn: such messages are refused */
+    bool always_prompts;  /* the generation prompt is written whether asked for or not */
+    bool thinks;          /* Qwen3's form: an empty thought before the last answer, earlier thoughts removed */
+    char *system_head;    /* Llama-3.1: the system turn is always there and starts with this; NULL: plain Llama-3 */
+    dq_inst_form inst;    /* LLAMA2, MISTRAL */
+    char *source;         /* for messages */
 } dq_template;
 
 /* kind AUTO reads the tokenizer's chat template and fails where that cannot be rendered equal. Another kind takes from
  * it what it can when it is of the same family, and is the family's plain form else. */
-dlqat_status dq_template_open(dq_template *out, dq_template_kind kind, const dq_tokenizer *tokenizer, dlqat_error *error);
+dlqat_status dq_template_open(dq_template *out, dq_template_kind kind, const dq_tokenizer *tokenizer,
+                              dlqat_error *error);
 /* The same from Jinja text; NULL: there is none. */
 dlqat_status dq_template_from_text(dq_template *out, dq_template_kind kind, const char *jinja, dlqat_error *error);
 void dq_template_close(dq_template *template);

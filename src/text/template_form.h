@@ -12,6 +12,9 @@ dq_template_kind dq_template_family(const char *jinja);
  * take its own fallback instead of refusing. */
 dlqat_status dq_template_recognise(dq_template *out, dq_jinja *jinja, bool fixed_date, dlqat_error *error);
 
+/* Fails where the form does not write what the template writes, on conversations of every kind. */
+dlqat_status dq_template_try(const dq_template *template, const char *jinja, dlqat_error *error);
+
 /* The family's plain form. */
 dlqat_status dq_template_plain(dq_template *out, dq_template_kind kind, dlqat_error *error);
 

@@ -1,10 +1,15 @@
 #include "text/template_jinja.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct block {
     bool loop;
+    /* In a trial: the list, the turn, where the body begins, and the loop around it. */
+    dq_value list;
+    size_t turn, body, outer_position;
+    bool outer_last;
     bool outer;                                      /* what lies around it is kept */
     bool kept;                                       /* the branch at hand can be entered */
     bool certain;                                    /* a branch before was certain to be entered */
@@ -23,7 +28,8 @@ typedef struct reader {
 
 enum {
     MOST_BLOCKS = 256,
-    MOST_BYTES = 1 << 16 /* of a template; real ones stay below 20,000 */
+    MOST_BYTES = 1 << 16, /* of a template; real ones stay below 20,000 */
+    MOST_STEPS = 100000   /* of a trial */
 };
 
 static dlqat_status no_memory(dlqat_error *error) {
@@ -55,6 +61,9 @@ void dq_jinja_free(dq_jinja *jinja) {
     free(jinja->atoms);
     free(jinja->sequences);
     free(jinja->variables);
+    for (size_t i = 0; jinja->made && i < jinja->made->count; i++) free(jinja->made->at[i]);
+    if (jinja->made) free(jinja->made->at);
+    free(jinja->made);
     free(jinja->calls);
     memset(jinja, 0, sizeof *jinja);
 }
@@ -105,7 +114,7 @@ static dlqat_status note_calls(reader *r, size_t begin, size_t end) {
                                            "namespace", "string", "list",  "selectattr",
                                            "and",       "or",     "not",   "in",
                                            "is",        "if",     "else"};
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = begin; i < end && !r->jinja->trial; i++) {
         if (r->tokens.at[i].kind != DQ_TOKEN_NAME) continue;
         bool filter = i > begin && is_operator(r, i - 1, "|"), call = i + 1 < end && is_operator(r, i + 1, "(");
         if (!filter && !call) continue;
@@ -155,9 +164,10 @@ static dlqat_status add_atom(reader *r, dq_atom atom, const char *text) {
     dq_jinja *jinja = r->jinja;
     dq_sequence *sequence = &jinja->sequences[jinja->sequence_count - 1];
     size_t length = text ? strlen(text) : 0;
-    if (atom.kind == DQ_ATOM_LITERAL && length == 0) return DLQAT_OK;
+    if (atom.kind == DQ_ATOM_LITERAL && length == 0 && !atom.opens_strip && !atom.closes_strip) return DLQAT_OK;
     dq_atom *last = sequence->end > sequence->begin ? &jinja->atoms[sequence->end - 1] : NULL;
-    if (last && atom.kind == DQ_ATOM_LITERAL && last->kind == DQ_ATOM_LITERAL) {
+    bool joins = !atom.trims && !atom.opens_strip && !atom.closes_strip && atom.kind == DQ_ATOM_LITERAL;
+    if (last && joins && last->kind == DQ_ATOM_LITERAL && !last->trims && !last->closes_strip) {
         size_t before = strlen(last->text);
         char *joined = realloc(last->text, before + length + 1);
         if (!joined) return no_memory(r->error);
@@ -180,6 +190,19 @@ static void drop_atoms(reader *r, size_t count) {
     dq_jinja *jinja = r->jinja;
     while (jinja->atom_count > count) free(jinja->atoms[--jinja->atom_count].text);
     jinja->sequences[jinja->sequence_count - 1].end = count;
+}
+
+/* Adds copies of the atoms of a sequence; strips: the whole is stripped of white space. */
+static dlqat_status add_copies(reader *r, const dq_sequence *sequence, bool strips) {
+    size_t begin = sequence->begin, end = sequence->end;
+    for (size_t k = begin; k < end; k++) {
+        dq_atom atom = r->jinja->atoms[k];
+        const char *text = atom.text;
+        atom.opens_strip |= strips && k == begin;
+        atom.closes_strip |= strips && k + 1 == end;
+        DQ_TRY(add_atom(r, atom, text));
+    }
+    return DLQAT_OK;
 }
 
 /* Index of the word or operator at the outermost level of tokens [i, end), or end. */
@@ -221,9 +244,12 @@ static dlqat_status add_expression(reader *r, size_t begin, size_t end, int dept
                 [DQ_VALUE_VARIABLE] = DQ_ATOM_VARIABLE};
             dq_value value;
             behind = dq_jinja_value(r->jinja, &r->tokens, i, end, &value);
-            dq_atom atom = {.trims = value.trims, .direct = value.direct};
-            *understood = value.kind == DQ_VALUE_STRING || value.kind >= DQ_VALUE_ROLE;
-            if (*understood) {
+            dq_atom atom = {.trims = value.trims, .direct = value.direct, .index = value.index};
+            const dq_variable *held = r->jinja->trial ? dq_jinja_variable(r->jinja, value.name) : NULL;
+            *understood = value.kind >= DQ_VALUE_STRING;
+            if (held && held->composite && value.kind == DQ_VALUE_VARIABLE) {
+                DQ_TRY(add_copies(r, &r->jinja->sequences[held->sequence], value.trims));
+            } else if (*understood) {
                 atom.kind = kinds[value.kind];
                 const char *text = value.kind == DQ_VALUE_STRING ? value.string : NULL;
                 if (value.kind == DQ_VALUE_VARIABLE) text = value.name;
@@ -236,23 +262,73 @@ static dlqat_status add_expression(reader *r, size_t begin, size_t end, int dept
     return DLQAT_OK;
 }
 
+/* "chat template: it prints "...", which dlqat cannot follow" */
+static dlqat_status fail_shown(reader *r, const char *what, size_t begin, size_t end) {
+    char shown[96] = "";
+    for (size_t i = begin; i < end && strlen(shown) < 60; i++) {
+        strncat(shown, r->tokens.at[i].text, 20);
+        bool words =
+            i + 1 < end && r->tokens.at[i].kind != DQ_TOKEN_OPERATOR && r->tokens.at[i + 1].kind != DQ_TOKEN_OPERATOR;
+        if (words) strcat(shown, " ");
+    }
+    return dq_fail(r->error, DLQAT_ERROR_UNSUPPORTED, "chat template: %s \"%s\", which dlqat cannot follow", what,
+                   shown);
+}
+
 static dlqat_status read_print(reader *r, size_t begin, size_t end) {
-    if (!kept(r) || (is_name(r, begin, "raise_exception") && is_operator(r, begin + 1, "("))) return DLQAT_OK;
+    if (!kept(r)) return DLQAT_OK;
+    if (is_name(r, begin, "raise_exception") && is_operator(r, begin + 1, "(")) {
+        r->jinja->raised = true;
+        return DLQAT_OK;
+    }
     DQ_TRY(note_calls(r, begin, end));
     if (!r->open) DQ_TRY(open_sequence(r, false));
     bool understood = begin < end;
     DQ_TRY(add_expression(r, begin, end, 0, &understood));
     if (understood) return DLQAT_OK;
-    char shown[96] = "";
-    for (size_t i = begin; i < end && strlen(shown) < 60; i++) {
-        strncat(shown, r->tokens.at[i].text, 20);
-        if (i + 1 < end && r->tokens.at[i].kind != DQ_TOKEN_OPERATOR) strcat(shown, " ");
-    }
-    return dq_fail(r->error, DLQAT_ERROR_UNSUPPORTED, "chat template: it prints \"%s\", which dlqat cannot render",
-                   shown);
+    return fail_shown(r, "it prints", begin, end);
 }
 
 /* ---- Statements ---- */
+
+/* The keywords of namespace(a=1, b=2) become the variables ns.a and ns.b. */
+static dlqat_status assign_namespace(reader *r, const char *name, size_t begin, size_t end) {
+    if (!variable_named(r, name)) return no_memory(r->error);
+    for (size_t i = begin + 2; i + 1 < end;) {
+        size_t comma = find_outer(r, i, end - 1, DQ_TOKEN_OPERATOR, ",");
+        char path[64];
+        bool fits = snprintf(path, sizeof path, "%s.%s", name, r->tokens.at[i].text) < (int)sizeof path;
+        dq_variable *variable = fits && is_operator(r, i + 1, "=") ? variable_named(r, path) : NULL;
+        if (!variable) return no_memory(r->error);
+        variable->value = dq_jinja_evaluate(r->jinja, &r->tokens, i + 2, comma);
+        i = comma + 1;
+    }
+    return DLQAT_OK;
+}
+
+/* In a trial a variable holds one value, or, when it is put together from several, a sequence. What is neither is
+ * unknown, which matters only where it is used. */
+static dlqat_status assign_on_trial(reader *r, const char *name, size_t begin, size_t end) {
+    if (is_name(r, begin, "namespace") && is_operator(r, begin + 1, "(")) return assign_namespace(r, name, begin, end);
+    dq_value value = dq_jinja_evaluate(r->jinja, &r->tokens, begin, end);
+    bool composite = value.kind == DQ_VALUE_UNKNOWN;
+    if (composite) {
+        bool understood = true;
+        DQ_TRY(open_sequence(r, true));
+        DQ_TRY(add_expression(r, begin, end, 0, &understood));
+        composite = understood;
+        r->open = false;
+    }
+    dq_variable *variable = variable_named(r, name);
+    if (!variable) return no_memory(r->error);
+    variable->value = value;
+    variable->composite = composite;
+    if (composite) {
+        variable->value.kind = DQ_VALUE_VARIABLE;
+        variable->sequence = r->jinja->sequence_count - 1;
+    }
+    return DLQAT_OK;
+}
 
 static dlqat_status read_set(reader *r, size_t begin, size_t end) {
     char name[64] = "";
@@ -264,10 +340,15 @@ static dlqat_status read_set(reader *r, size_t begin, size_t end) {
     if (!is_operator(r, i, "=") || i == begin)
         return dq_fail(r->error, DLQAT_ERROR_UNSUPPORTED, "chat template: this form of {%% set %s %%} is not supported",
                        name);
+    /* Members can be assigned to a namespace only. */
+    const dq_variable *head = dq_jinja_variable(r->jinja, r->tokens.at[begin].text);
+    if (is_operator(r, begin + 1, ".") && (!head || head->message || head->value.kind != DQ_VALUE_UNKNOWN))
+        return fail_shown(r, "it assigns to", begin, i);
     begin = i + 1;
     DQ_TRY(note_calls(r, begin, end));
     dq_value value;
     size_t behind = dq_jinja_value(r->jinja, &r->tokens, begin, end, &value);
+    if (r->jinja->trial) return assign_on_trial(r, name, begin, end);
     dq_variable *variable = variable_named(r, name);
     if (!variable) return no_memory(r->error);
     if (behind == end && (value.kind == DQ_VALUE_MESSAGES || value.kind == DQ_VALUE_MESSAGE)) {
@@ -306,6 +387,30 @@ static dlqat_status read_set(reader *r, size_t begin, size_t end) {
     return DLQAT_OK;
 }
 
+/* In a trial: gives the loop's variable the message of its turn. */
+static void start_turn(reader *r, const block *loop, dq_variable *variable) {
+    r->jinja->position = loop->turn;
+    r->jinja->last = loop->turn + 1 == dq_jinja_count(r->jinja, &loop->list);
+    variable->value =
+        (dq_value){.kind = DQ_VALUE_MESSAGE, .direct = true, .index = dq_jinja_nth(r->jinja, &loop->list, loop->turn)};
+}
+
+/* In a trial: the next turn of the loop that ends here, if there is one; *at becomes the end of its {% for %}. */
+static bool next_turn(reader *r, block *loop, size_t *at) {
+    if (!r->jinja->trial || !loop->kept) return false;
+    if (++loop->turn < dq_jinja_count(r->jinja, &loop->list)) {
+        size_t name = loop->body;
+        while (r->tokens.at[name].kind != DQ_TOKEN_STATEMENT) name--;
+        dq_variable *variable = variable_named(r, r->tokens.at[name + 2].text); /* there since its first turn */
+        if (variable) start_turn(r, loop, variable);
+        *at = loop->body;
+        return true;
+    }
+    r->jinja->position = loop->outer_position;
+    r->jinja->last = loop->outer_last;
+    return false;
+}
+
 static dlqat_status read_for(reader *r, size_t begin, size_t end, block *loop) {
     size_t in = find_outer(r, begin, end, DQ_TOKEN_NAME, "in");
     dq_value value;
@@ -318,6 +423,17 @@ static dlqat_status read_for(reader *r, size_t begin, size_t end, block *loop) {
                        "chat template: a {%% for %%} over several variables or with a condition is not supported");
     dq_variable *variable = variable_named(r, r->tokens.at[begin].text);
     if (!variable) return no_memory(r->error);
+    if (r->jinja->trial) {
+        loop->list = dq_jinja_evaluate(r->jinja, &r->tokens, in + 1, end);
+        if (loop->list.kind != DQ_VALUE_MESSAGES)
+            return dq_fail(r->error, DLQAT_ERROR_UNSUPPORTED, "chat template: it loops over what are no messages");
+        loop->body = end;
+        loop->outer_position = r->jinja->position;
+        loop->outer_last = r->jinja->last;
+        loop->kept = dq_jinja_count(r->jinja, &loop->list) > 0;
+        if (loop->kept) start_turn(r, loop, variable);
+        return DLQAT_OK;
+    }
     variable->message |= value.kind == DQ_VALUE_MESSAGES;
     variable->other |= value.kind != DQ_VALUE_MESSAGES;
     return note_calls(r, in, end);
@@ -326,6 +442,8 @@ static dlqat_status read_for(reader *r, size_t begin, size_t end, block *loop) {
 /* The branch whose condition is in tokens [begin, end) of an if or elif. */
 static dlqat_status read_branch(reader *r, size_t begin, size_t end, block *branch) {
     dq_truth truth = dq_jinja_truth(r->jinja, &r->tokens, begin, end);
+    if (r->jinja->trial && truth == DQ_TRUTH_UNKNOWN && branch->outer && !branch->certain)
+        return fail_shown(r, "it depends on", begin, end);
     branch->kept = branch->outer && !branch->certain && truth != DQ_TRUTH_FALSE;
     branch->unsure |= truth == DQ_TRUTH_UNKNOWN;
     branch->certain |= truth == DQ_TRUTH_TRUE;
@@ -340,7 +458,8 @@ static dlqat_status read_branch(reader *r, size_t begin, size_t end, block *bran
     return branch->kept ? note_calls(r, begin, end) : DLQAT_OK;
 }
 
-static dlqat_status read_statement(reader *r, size_t begin, size_t end) {
+/* *at: the token to go on behind. */
+static dlqat_status read_statement(reader *r, size_t begin, size_t end, size_t *at) {
     const char *word = begin < end && r->tokens.at[begin].kind == DQ_TOKEN_NAME ? r->tokens.at[begin].text : "";
     /* transformers' own marks around the assistant's words print nothing. */
     if (strcmp(word, "generation") == 0 || strcmp(word, "endgeneration") == 0) return DLQAT_OK;
@@ -364,7 +483,7 @@ static dlqat_status read_statement(reader *r, size_t begin, size_t end) {
         if (is_else) {
             top->kept = top->outer && !top->certain;
             top->on_first = top->on_last = top->on_last_user = top->on_prompt = false;
-        } else
+        } else if (is_endif || !next_turn(r, top, at))
             r->depth--;
         return DLQAT_OK;
     }
@@ -374,6 +493,7 @@ static dlqat_status read_statement(reader *r, size_t begin, size_t end) {
 }
 
 static dlqat_status read_all(reader *r) {
+    size_t steps = 0;
     for (size_t i = 0; i < r->tokens.count; i++) {
         const dq_token *token = &r->tokens.at[i];
         if (token->kind == DQ_TOKEN_TEXT) {
@@ -387,20 +507,25 @@ static dlqat_status read_all(reader *r) {
         if (token->kind == DQ_TOKEN_PRINT)
             DQ_TRY(read_print(r, i + 1, end));
         else
-            DQ_TRY(read_statement(r, i + 1, end));
+            DQ_TRY(read_statement(r, i + 1, end, &end));
         i = end;
+        if (r->jinja->trial && r->jinja->raised) return DLQAT_OK;
+        if (r->jinja->trial && ++steps > MOST_STEPS)
+            return dq_fail(r->error, DLQAT_ERROR_UNSUPPORTED, "chat template: its loops are too long");
     }
     return r->depth ? dq_fail(r->error, DLQAT_ERROR_INPUT, "chat template: a statement is not closed") : DLQAT_OK;
 }
 
-dlqat_status dq_jinja_read(dq_jinja *jinja, const char *text, dlqat_error *error) {
+dlqat_status dq_jinja_read(dq_jinja *jinja, const char *text, const dq_trial *trial, dlqat_error *error) {
     memset(jinja, 0, sizeof *jinja);
+    jinja->trial = trial;
     reader r = {.jinja = jinja, .error = error};
     if (strlen(text) > MOST_BYTES)
         return dq_fail(error, DLQAT_ERROR_UNSUPPORTED, "chat template: longer than %d bytes", MOST_BYTES);
     DQ_TRY(dq_tokens_read(&r.tokens, text, error));
     r.blocks = calloc(MOST_BLOCKS, sizeof *r.blocks);
-    dlqat_status status = r.blocks ? read_all(&r) : no_memory(error);
+    jinja->made = calloc(1, sizeof *jinja->made);
+    dlqat_status status = r.blocks && jinja->made ? read_all(&r) : no_memory(error);
     free(r.blocks);
     dq_tokens_free(&r.tokens);
     if (status != DLQAT_OK) dq_jinja_free(jinja);
