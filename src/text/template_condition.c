@@ -184,9 +184,11 @@ static void member_value(const dq_jinja *jinja, dq_value *value, const char *pat
         value->direct = true;
         value->trims = false;
         break;
+    case DQ_VALUE_UNDEFINED: /* Jinja raises an error, unless the branch is not entered */
+        value->kind = jinja->trial ? DQ_VALUE_UNKNOWN : DQ_VALUE_UNDEFINED;
+        break;
     case DQ_VALUE_CONTENT: /* text has no members */
     case DQ_VALUE_SYSTEM:
-    case DQ_VALUE_UNDEFINED:
         value->kind = DQ_VALUE_UNDEFINED;
         break;
     case DQ_VALUE_LOOP: {
@@ -219,7 +221,7 @@ static void index_value(const dq_jinja *jinja, const dq_tokens *tokens, size_t i
         return;
     }
     if (value->kind != DQ_VALUE_MESSAGES) {
-        value->kind = value->kind == DQ_VALUE_UNDEFINED ? DQ_VALUE_UNDEFINED : DQ_VALUE_UNKNOWN;
+        value->kind = value->kind == DQ_VALUE_UNDEFINED && !jinja->trial ? DQ_VALUE_UNDEFINED : DQ_VALUE_UNKNOWN;
         return;
     }
     bool slice = false, base = value->direct && value->index == 0 && !value->users && !value->backwards;
