@@ -8,12 +8,17 @@ cd "$(dirname "$0")"
 
 bits=3
 group=64
-steps=${DEMO_STEPS:-60}
+steps=${DEMO_STEPS:-40} # of 8 rows; forty take three to four minutes on two cores
 rows=build-demo/examples/train.jsonl
-held_out=build-demo/examples/held-out.jsonl
+held_out=demo-run/held-out.jsonl # a hundred rows of the two hundred that the build writes
 text=examples/text.txt
+# The task is of the kind that training teaches; the row itself is held out.
+task="Turn the request into one JSON command.
+
+Alarm for Sunday at 8:45 am, please."
 question="What is the capital of France?"
 
+export LC_ALL=C # printf reads and writes a decimal point
 step() { printf '\n== %s\n' "$*"; }
 # show COMMAND..: prints the command as one would type it, and runs it.
 show() {
@@ -26,6 +31,8 @@ figure() { sed -n 's/^ *"'"$2"'": *\([-+.0-9eE]*\),*$/\1/p' "$1" | head -n 1; }
 bytes() {
     if [ -d "$1" ]; then cat "$1"/*.safetensors; else cat "$1"; fi | wc -c | tr -d ' '
 }
+# linear_bits MODEL: bits per weight of its linears, scales and offsets included.
+linear_bits() { build-demo/dlqat info --model "$1" | awk '$1 == "linears" { print $NF }'; }
 
 step "what is needed from the system"
 # shellcheck disable=SC2086
@@ -48,6 +55,7 @@ ls -l "$model"
 
 rm -rf demo-run
 mkdir demo-run
+head -n 100 build-demo/examples/held-out.jsonl >"$held_out"
 evaluate() { # NAME MODEL
     show eval --model "$2" --ppl "$text" --window 512 --loss "$held_out" --json "demo-run/$1.json"
 }
@@ -62,26 +70,28 @@ evaluate rounded demo-run/rounded
 step "DL-QAT: trained at $bits bits"
 began=$SECONDS
 show train --model "$model" --data "$rows" --out demo-run/dlqat --bits $bits --group-size $group --max-steps "$steps" \
-    --batch-size 8 --logging-steps 5
+    --batch-size 8 --learning-rate 1e-3 --save-steps 0
 took=$((SECONDS - began))
 evaluate dlqat demo-run/dlqat
 
-step "what each answers to: $question"
-for each in "$model" demo-run/rounded demo-run/dlqat; do
-    show generate --model "$each" --prompt "$question" --max-new-tokens 40
-    echo
+for prompt in "$task" "$question"; do
+    step "what each answers to: $prompt"
+    for each in "$model" demo-run/rounded demo-run/dlqat; do
+        printf '%s\n    ' "$each"
+        build-demo/dlqat generate --model "$each" --prompt "$prompt" --max-new-tokens 40 2>/dev/null
+        echo
+    done
 done
 
 step "result (training took $took s; $steps steps of 8 rows)"
-parameters=$(figure demo-run/dlqat/summary.json total_parameters)
 line() { # LABEL NAME WEIGHTS
-    awk -v label="$1" -v ppl="$(figure "demo-run/$2.json" ppl_window)" -v loss="$(figure "demo-run/$2.json" loss)" \
-        -v bytes="$(bytes "$3")" -v parameters="$parameters" \
-        'BEGIN { printf "%-28s %12.2f %15.4f %16.2f %14d\n", label, ppl, loss, 8 * bytes / parameters, bytes }'
+    printf '%-28s %12.2f %15.4f %16s %12d\n' "$1" "$(figure "demo-run/$2.json" ppl_window)" \
+        "$(figure "demo-run/$2.json" loss)" "$(linear_bits "$3")" "$(bytes "$3")"
 }
-printf '%-28s %12s %15s %16s %14s\n' "" "perplexity" "held-out loss" "bits per weight" "bytes"
+printf '%-28s %12s %15s %16s %12s\n' "" "perplexity" "held-out loss" "bits per weight" "bytes"
 line "original (Q4_1)" original "$model"
 line "rounded, $bits bit, group $group" rounded demo-run/rounded
 line "DL-QAT, $bits bit, group $group" dlqat demo-run/dlqat/model
 echo
-echo "perplexity: ppl_window of $text, windows of 512 tokens; bits per weight: of the whole file, embedding (8 bit) included"
+echo "perplexity: ppl_window of $text, windows of 512 tokens. held-out loss: $(wc -l <"$held_out") rows that training did not see."
+echo "bits per weight: of the linear layers, scales and offsets included. bytes: the whole file, embedding (8 bit) included."
