@@ -1,0 +1,298 @@
+/* What is promised to the bit: an element of a product wherever it lies, a token decoded alone, and the operations that
+ * are rounded exactly, which are the same in every variant. And what must not be hidden: NaN and infinities. */
+#include "support.h"
+
+#include <math.h>
+
+#include "emulated.h"
+#include "kernels/kernels.h"
+#include "operations.h"
+
+typedef void check(const dq_compute *compute);
+
+static void in_every_variant(check *c) {
+    dlqat_error error;
+    dq_compute compute;
+    assert_ok(dq_compute_open(&compute, "c", 2, DQ_MULTIPLY_F32, &error));
+    for (size_t i = 0; i <= dq_kernels_count(); i++) {
+        bool usable = true;
+        compute.kernels = i < dq_kernels_count() ? dq_kernels_at(i, &usable) : dq_kernels_emulated();
+        if (usable) c(&compute);
+    }
+    dq_compute_close(&compute);
+}
+
+/* Values without pattern in [-1, 1). */
+static float *values(size_t n, uint32_t seed) {
+    float *x = malloc(n * sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        x[i] = (float)((double)seed * 0x1p-31 - 1);
+    }
+    return x;
+}
+
+static void elements_of(const dq_compute *compute) {
+    enum { M = 41, N = 71, K = 700 };
+    float *a = values(M * K, 1), *b = values(N * K, 2), *c = values(M * N, 3), *alone = values(M * N, 4);
+    dq_gemm g = {.m = M,
+                 .n = N,
+                 .k = K,
+                 .a = a,
+                 .a_row = K,
+                 .a_column = 1,
+                 .b = b,
+                 .b_row = 1,
+                 .b_column = K,
+                 .c = c,
+                 .c_row = N};
+    compute->kernels->gemm(compute, &g);
+    for (int64_t i = 0; i < M; i += 5)
+        for (int64_t j = 0; j < N; j += 3) {
+            dq_gemm one = g;
+            one.m = one.n = 1;
+            one.a = a + i * K;
+            one.b = b + j * K;
+            one.c = alone;
+            compute->kernels->gemm(compute, &one);
+            if (memcmp(alone, c + i * N + j, sizeof *c) != 0)
+                fail_msg("%s: element %d, %d: %.9g alone, %.9g within", compute->kernels->name, (int)i, (int)j,
+                         alone[0], c[i * N + j]);
+        }
+    /* Rows alone, and B laid out the other way. */
+    float *turned = values(N * K, 5);
+    for (int64_t j = 0; j < N; j++)
+        for (int64_t p = 0; p < K; p++) turned[p * N + j] = b[j * K + p];
+    for (int64_t i = 0; i < M; i++) {
+        dq_gemm row = g;
+        row.m = 1;
+        row.a = a + i * K;
+        row.b = turned;
+        row.b_row = N;
+        row.b_column = 1;
+        row.c = alone + i * N;
+        compute->kernels->gemm(compute, &row);
+    }
+    assert_memory_equal(alone, c, M * N * sizeof *c);
+    free(a);
+    free(b);
+    free(c);
+    free(alone);
+    free(turned);
+}
+
+static void test_elements(void **state) {
+    (void)state;
+    in_every_variant(elements_of);
+}
+
+static void decoded(const dq_compute *compute) {
+    enum { T = 150, H = 6, G = 2, D = 20 };
+    for (int64_t window = 0; window <= 40; window += 40) {
+        float *q = values(T * H * D, 1), *k = values(T * G * D, 2), *v = values(T * G * D, 3);
+        float *o = values(T * H * D, 4), *sums = values(T * H, 5), *alone = values(H * D, 6), *sum = values(H, 7);
+        int32_t start[T] = {0};
+        dq_attention a = {T, 0, H, G, D, window, 0.2f, start, q, k, v, o, sums};
+        compute->kernels->attention_forward(compute, &a);
+        for (int64_t i = 0; i < T; i++) {
+            dq_attention one = {1, i, H, G, D, window, 0.2f, start, q + i * H * D, k, v, alone, sum};
+            compute->kernels->attention_forward(compute, &one);
+            assert_memory_equal(alone, o + i * H * D, H * D * sizeof *o);
+            assert_memory_equal(sum, sums + i * H, H * sizeof *sum);
+        }
+        free(q);
+        free(k);
+        free(v);
+        free(o);
+        free(sums);
+        free(alone);
+        free(sum);
+    }
+}
+
+static void test_decoded(void **state) {
+    (void)state;
+    in_every_variant(decoded);
+}
+
+/* These are compiled from one source whose every operation is rounded exactly. */
+static void same_as_reference(const dq_compute *compute) {
+    static const char *const exact[] = {"adamw", "add", "bias_forward", "bias_backward", "sum_of_squares"};
+    bool usable;
+    for (int i = 0; i < operation_count(); i++) {
+        const operation *o = operation_at(i);
+        for (size_t j = 0; j < sizeof exact / sizeof *exact; j++)
+            for (int k = 0; k < o->test_count && !strcmp(exact[j], o->name); k++) {
+                trial *t = trial_open(o, o->tests[k], 0);
+                dq_compute reference = *compute;
+                reference.kernels = dq_kernels_at(0, &usable);
+                trial_run(t, &reference);
+                uint64_t bits = trial_bits(t);
+                trial_run(t, compute);
+                if (trial_bits(t) != bits)
+                    fail_msg("%s %s: other bits than the reference", compute->kernels->name, o->name);
+                trial_close(t);
+            }
+    }
+}
+
+static void test_same_as_reference(void **state) {
+    (void)state;
+    in_every_variant(same_as_reference);
+}
+
+/* NaN or +inf among the logits must make the loss NaN wherever it stands, -inf alone must not, and -inf at the label
+ * makes it infinite. Other rows stay as they are. */
+static void not_hidden(const dq_compute *compute) {
+    enum { V = 77 };
+    static const int places[] = {0, 5, 40, V - 1};
+    for (int p = 0; p < 4; p++)
+        for (int kind = 0; kind < 4; kind++) {
+            float *x = values(2 * V, 9);
+            int32_t label[2] = {kind == 3 ? places[p] : 33, 3};
+            double loss[2];
+            x[places[p]] = kind == 0 ? NAN : kind == 1 ? INFINITY : -INFINITY;
+            compute->kernels->cross_entropy(compute, x, label, loss, 2, V, 1, true);
+            if (kind < 2) assert_true(isnan(loss[0]));
+            if (kind == 2) assert_true(isfinite(loss[0]) && loss[0] > 0);
+            if (kind == 3) assert_true(isinf(loss[0]) && loss[0] > 0);
+            if (kind == 0) assert_true(isnan(x[places[p]]));
+            assert_true(isfinite(loss[1]) && isfinite(x[V]));
+            free(x);
+        }
+    float x[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+    int32_t label = 1;
+    double loss;
+    compute->kernels->cross_entropy(compute, x, &label, &loss, 1, 4, 1, false);
+    assert_true(isnan(loss));
+}
+
+/* One NaN in an operand reaches its row or column of the product, and the outputs of the other operations. */
+static void nan_passes(const dq_compute *compute) {
+    enum { N = 50 };
+    float *a = values(N * N, 1), *b = values(N * N, 2), *c = values(N * N, 3);
+    a[7 * N + 11] = NAN;
+    for (int multiply = 0; multiply < 2; multiply++) {
+        dq_compute here = *compute;
+        here.multiply = multiply ? DQ_MULTIPLY_BF16 : DQ_MULTIPLY_F32;
+        dq_gemm g = {.m = N,
+                     .n = N,
+                     .k = N,
+                     .a = a,
+                     .a_row = N,
+                     .a_column = 1,
+                     .b = b,
+                     .b_row = N,
+                     .b_column = 1,
+                     .c = c,
+                     .c_row = N};
+        here.kernels->gemm(&here, &g);
+        for (int i = 0; i < N * N; i++) assert_int_equal(isnan(c[i]) != 0, i / N == 7);
+    }
+    compute->kernels->rmsnorm_forward(compute, c, NULL, a, b, 1e-5f, N, N);
+    for (int i = 0; i < N * N; i++) assert_int_equal(isnan(c[i]) != 0, i / N == 7);
+    compute->kernels->swiglu_forward(compute, c, a, b, N * N);
+    for (int i = 0; i < N * N; i++) assert_int_equal(isnan(c[i]) != 0, i == 7 * N + 11);
+    assert_true(isnan(compute->kernels->sum_of_squares(compute, a, N * N)));
+
+    int32_t start[N] = {0};
+    float *sum = values(N, 5);
+    dq_attention attention = {N, 0, 1, 1, N, 0, 0.1f, start, a, b, b, c, sum};
+    compute->kernels->attention_forward(compute, &attention);
+    for (int i = 0; i < N * N; i++) assert_int_equal(isnan(c[i]) != 0, i / N == 7);
+    free(a);
+    free(b);
+    free(c);
+    free(sum);
+}
+
+static void test_not_hidden(void **state) {
+    (void)state;
+    in_every_variant(not_hidden);
+    in_every_variant(nan_passes);
+}
+
+static void test_choice(void **state) {
+    (void)state;
+    dlqat_error error;
+    dq_compute compute;
+    const dq_kernels *kernels;
+    bool usable;
+    assert_string_equal(dq_kernels_at(0, &usable)->name, "c");
+    assert_true(usable);
+    assert_null(dq_kernels_at(dq_kernels_count(), &usable));
+    assert_ok(dq_kernels_choose("c", &kernels, &error));
+    assert_string_equal(kernels->name, "c");
+    assert_fails(dq_kernels_choose("mmx", &kernels, &error), DLQAT_ERROR_USAGE, "\"mmx\"");
+    assert_ok(dq_kernels_choose(NULL, &kernels, &error));
+    for (size_t i = 0; i < dq_kernels_count(); i++) {
+        const dq_kernels *one = dq_kernels_at(i, &usable);
+        if (!usable) assert_fails(dq_kernels_choose(one->name, &kernels, &error), DLQAT_ERROR_USAGE, one->name);
+    }
+    assert_ok(dq_compute_open(&compute, NULL, 0, DQ_MULTIPLY_BF16, &error));
+    assert_true(compute.threads >= 1 && compute.workspace && compute.multiply == DQ_MULTIPLY_BF16);
+    dq_compute_close(&compute);
+    assert_null(compute.workspace);
+    assert_fails(dq_compute_open(&compute, "none", 1, DQ_MULTIPLY_F32, &error), DLQAT_ERROR_USAGE, "none");
+}
+
+/* ---- AdamW beside PyTorch's: tests/fixtures/make_adamw.py ---- */
+
+enum { NUMBERS = 24 };
+
+static void read_line(FILE *stream, const char *name, double *to, int n) {
+    char word[16];
+    assert_int_equal(fscanf(stream, "%15s", word), 1);
+    assert_string_equal(word, name);
+    for (int i = 0; i < n; i++) assert_int_equal(fscanf(stream, "%la", &to[i]), 1);
+}
+
+/* Within one unit of the last place of the value or of what it was before, whichever is larger: m and x are sums that
+ * may cancel, and PyTorch fuses a multiplication with an addition where we do not. */
+static void compare(const char *name, int64_t step, const float *got, const float *before, const double *want) {
+    for (int i = 0; i < NUMBERS; i++) {
+        double unit = fmax(fabs(want[i]), fabs(before[i])) * 0x1p-23;
+        if (fabs(got[i] - want[i]) > unit)
+            fail_msg("step %d %s[%d]: %.9g, torch %.9g", (int)step, name, i, got[i], want[i]);
+    }
+}
+
+static void as_torch(const dq_compute *compute) {
+    FILE *stream = fopen(TEST_FIXTURES "/adamw/steps.txt", "r");
+    assert_non_null(stream);
+    double options[5], line[NUMBERS];
+    float x[NUMBERS], m[NUMBERS] = {0}, v[NUMBERS] = {0}, g[NUMBERS], x0[NUMBERS], m0[NUMBERS], v0[NUMBERS];
+    read_line(stream, "options", options, 5);
+    read_line(stream, "x", line, NUMBERS);
+    for (int i = 0; i < NUMBERS; i++) x[i] = (float)line[i];
+    dq_adamw o = {options[0], options[1], options[2], options[3], options[4], 0, 2.0f};
+    for (o.step = 1; o.step <= 5; o.step++) {
+        read_line(stream, "g", line, NUMBERS);
+        for (int i = 0; i < NUMBERS; i++) g[i] = (float)(line[i] / o.gradient_scale); /* exact: a power of two */
+        memcpy(x0, x, sizeof x);
+        memcpy(m0, m, sizeof m);
+        memcpy(v0, v, sizeof v);
+        compute->kernels->adamw(compute, &o, x, m, v, g, NUMBERS);
+        read_line(stream, "x", line, NUMBERS);
+        compare("x", o.step, x, x0, line);
+        read_line(stream, "m", line, NUMBERS);
+        compare("m", o.step, m, m0, line);
+        read_line(stream, "v", line, NUMBERS);
+        compare("v", o.step, v, v0, line);
+    }
+    fclose(stream);
+}
+
+static void test_as_torch(void **state) {
+    (void)state;
+    in_every_variant(as_torch);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_elements),   cmocka_unit_test(test_decoded), cmocka_unit_test(test_same_as_reference),
+        cmocka_unit_test(test_not_hidden), cmocka_unit_test(test_choice),  cmocka_unit_test(test_as_torch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
