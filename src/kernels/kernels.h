@@ -5,8 +5,8 @@
  * (compute->multiply) and always accumulates in f32. No operation allocates: what it needs beyond its arguments is
  * compute->workspace, of dq_workspace_bytes(threads).
  *
- * Threads: operations fork compute->threads OpenMP threads inside. With the same thread count an operation gives the
- * same bits every time.
+ * Threads: operations fork compute->threads OpenMP threads inside. Every sum has one owner and a fixed order, so within
+ * one variant the bits of a result do not depend on how many threads there are.
  *
  * The table holds nothing that only a host can do, so that another device can fill it. */
 #ifndef DQ_KERNELS_KERNELS_H
@@ -44,7 +44,8 @@ typedef struct dq_gemm {
 /* Causal attention of query_count queries over keys [0, first_position + query_count).
  * Query i stands at key position p = first_position + i and sees keys j with
  *     row_start[i] <= j <= p   and, with window > 0,   j > p - window.
- * row_start[i] is the key position at which the packed row of query i begins. Training: first_position = 0.
+ * row_start[i] is the key position at which the packed row of query i begins; it never decreases. Training:
+ * first_position = 0. A query's bits are the same whether it comes alone or with others of its row.
  * q, o [query_count, H, d]; k, v [.., K, d]; head h reads key/value head h / (H/K).
  * o = softmax(scale q k^T) v ; log_sum [query_count, H] = log sum_j exp(scale q_i k_j). Never a T x T matrix. */
 typedef struct dq_attention {
@@ -70,8 +71,8 @@ struct dq_kernels {
     void (*gemm)(const dq_compute *compute, const dq_gemm *g);
 
     /* y = w * x * r, r = 1/sqrt(mean(x^2) + eps), per row of D; r_out [T] or NULL. y may be x. */
-    void (*rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w, float eps,
-                            int64_t T, int64_t D);
+    void (*rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w,
+                            float eps, int64_t T, int64_t D);
     /* dx += r (w dy - x r^2 mean(w dy x)) ; dw += sum_t dy x r, unless dw is NULL. */
     void (*rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,
                              const float *w, const float *r, int64_t T, int64_t D);
@@ -79,8 +80,8 @@ struct dq_kernels {
     /* Rotates x [T, heads, d] in place, half-split ("rotate_half") layout: pair (i, i + d/2) by angle
      * position[t] * inv_freq[i]; inverse turns back (the backward). angle is formed in f32 as the product of the f32
      * position and inv_freq (as transformers does), cos and sin accurate to f32. */
-    void (*rope)(const dq_compute *compute, float *x, const int32_t *position, const float *inv_freq, int64_t T, int heads,
-                 int head_width, bool inverse);
+    void (*rope)(const dq_compute *compute, float *x, const int32_t *position, const float *inv_freq, int64_t T,
+                 int heads, int head_width, bool inverse);
 
     /* y = silu(gate) * up, n elements. */
     void (*swiglu_forward)(const dq_compute *compute, float *y, const float *gate, const float *up, int64_t n);
@@ -91,8 +92,8 @@ struct dq_kernels {
     void (*attention_forward)(const dq_compute *compute, const dq_attention *a);
     /* Training only (first_position 0): dq, dk, dv are written. a->o and a->log_sum hold the forward's results; do_ [T, H, d]
      * is the gradient of o. delta [T, H]: scratch. */
-    void (*attention_backward)(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta, float *dq,
-                               float *dk, float *dv);
+    void (*attention_backward)(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,
+                               float *dq, float *dk, float *dv);
 
     /* Softmax cross-entropy of rows of logits [n, V] against label [n] in [0, V): loss[i] = log sum exp - logit[label].
      * With gradient, logits become scale * (softmax - onehot). */
@@ -100,7 +101,8 @@ struct dq_kernels {
                           int64_t V, float scale, bool gradient);
 
     /* x, first moment m, second moment v, gradient g; n elements. */
-    void (*adamw)(const dq_compute *compute, const dq_adamw *o, float *x, float *m, float *v, const float *g, int64_t n);
+    void (*adamw)(const dq_compute *compute, const dq_adamw *o, float *x, float *m, float *v, const float *g,
+                  int64_t n);
 
     /* y += x, n elements */
     void (*add)(const dq_compute *compute, float *y, const float *x, int64_t n);

@@ -34,7 +34,8 @@ static float *values(size_t n, uint32_t seed) {
 }
 
 static void elements_of(const dq_compute *compute) {
-    enum { M = 41, N = 71, K = 700 };
+    /* Large enough that the whole and its rows go different ways through the vector products. */
+    enum { M = 101, N = 523, K = 700 };
     float *a = values(M * K, 1), *b = values(N * K, 2), *c = values(M * N, 3), *alone = values(M * N, 4);
     dq_gemm g = {.m = M,
                  .n = N,
@@ -48,8 +49,8 @@ static void elements_of(const dq_compute *compute) {
                  .c = c,
                  .c_row = N};
     compute->kernels->gemm(compute, &g);
-    for (int64_t i = 0; i < M; i += 5)
-        for (int64_t j = 0; j < N; j += 3) {
+    for (int64_t i = 0; i < M; i += 9)
+        for (int64_t j = 0; j < N; j += 14) {
             dq_gemm one = g;
             one.m = one.n = 1;
             one.a = a + i * K;
@@ -64,7 +65,7 @@ static void elements_of(const dq_compute *compute) {
     float *turned = values(N * K, 5);
     for (int64_t j = 0; j < N; j++)
         for (int64_t p = 0; p < K; p++) turned[p * N + j] = b[j * K + p];
-    for (int64_t i = 0; i < M; i++) {
+    for (int64_t i = 0; i < M; i += 9) {
         dq_gemm row = g;
         row.m = 1;
         row.a = a + i * K;
@@ -73,8 +74,8 @@ static void elements_of(const dq_compute *compute) {
         row.b_column = 1;
         row.c = alone + i * N;
         compute->kernels->gemm(compute, &row);
+        assert_memory_equal(row.c, c + i * N, N * sizeof *c);
     }
-    assert_memory_equal(alone, c, M * N * sizeof *c);
     free(a);
     free(b);
     free(c);

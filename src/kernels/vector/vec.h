@@ -20,7 +20,12 @@
 
 #include "kernels/variant.h"
 
+/* Without inlining by force nothing would stay in registers; the emulation has none, and would take minutes to compile. */
+#if defined(DQ_VEC_AVX512) || defined(DQ_VEC_AVX2)
 #define DQ_INLINE static inline __attribute__((always_inline))
+#else
+#define DQ_INLINE static inline
+#endif
 
 #if defined(DQ_VEC_AVX512)
 #include "kernels/vector/vec_avx512.h"
