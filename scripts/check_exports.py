@@ -219,6 +219,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program"); parser.add_argument("model", nargs="?")
     parser.add_argument("--random", action="store_true"); parser.add_argument("--full", action="store_true")
+    parser.add_argument("--bits", help="only these, e.g. 3,4")
     parser.add_argument("--text", help="a text of some 20 kB for perplexity; without it the programs are not run")
     parser.add_argument("--prompt", default="Name three rivers of Europe.")
     args = parser.parse_args()
@@ -227,6 +228,7 @@ def main():
         place = pathlib.Path(directory)
         source = make_random(place / "source") if args.random else args.model
         for grid in FULL if args.full or args.random else SHORT:
+            if args.bits and str(grid[0]) not in args.bits.split(","): continue
             (place / "grid").mkdir()
             one_grid(args.program, source, grid, place / "grid", args)
             shutil.rmtree(place / "grid")
