@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { ROWS_PER_PIECE = 64 };
+enum { ROWS_PER_PIECE = 16 };
 
 /* What the passes multiply with: the linears, then the head. */
 static dq_weight *weight_at(dq_model *model, int index) {

@@ -27,6 +27,20 @@ static void documents_are_the_harness_s(void **state) {
     json_decref(values);
 }
 
+/* A heading has one "=" at either end; what is unbalanced is none. */
+static void only_titles_divide(void **state) {
+    (void)state;
+    const char text[] = "a\n= = b =\nc\n= d = =\ne\n=f=\n= =\n= g\n = h = \ni";
+    size_t at = 0, begin, end;
+    assert_true(dq_wikitext_next(text, strlen(text), &at, &begin, &end));
+    assert_int_equal(begin, 0);
+    assert_string_equal(text + end, "\n = h = \ni");
+    assert_true(dq_wikitext_next(text, strlen(text), &at, &begin, &end));
+    assert_string_equal(text + begin, " = h = \ni");
+    assert_int_equal(end, strlen(text));
+    assert_false(dq_wikitext_next(text, strlen(text), &at, &begin, &end));
+}
+
 static void check_words(const char *text, uint64_t expected) {
     assert_int_equal(dq_count_words(text, strlen(text)), expected);
 }
@@ -75,6 +89,7 @@ static void corners_are_the_harness_s(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents_are_the_harness_s),
+        cmocka_unit_test(only_titles_divide),
         cmocka_unit_test(words_are_python_s),
         cmocka_unit_test(corners_are_the_harness_s),
     };
