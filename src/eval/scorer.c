@@ -42,7 +42,7 @@ static dlqat_status flush(dq_scorer *scorer, dlqat_error *error) {
     dq_batch *batch = &scorer->batch;
     if (batch->tokens == 0) return DLQAT_OK;
     if (dq_stop_wanted(scorer->bench.callbacks))
-        return dq_fail(error, DLQAT_INTERRUPTED, "%s: stopped after %llu of %llu windows", scorer->name,
+        return dq_fail(error, DLQAT_INTERRUPTED, "%s, after %llu of %llu windows", scorer->name,
                        (unsigned long long)scorer->windows, (unsigned long long)scorer->expected);
     double sum = 0;
     DQ_TRY(dq_pass_forward(scorer->pass, scorer->bench.compute, batch, error));

@@ -155,7 +155,7 @@ static void stops_when_told(void **state) {
     dq_generation how = {.max_new_tokens = 30};
     dq_generated got;
     assert_fails(dq_generate(&got, bench_of(&setup, &callbacks), &how, prompt, 3, &error), DLQAT_INTERRUPTED,
-                 "stopped");
+                 "generation");
     assert_int_equal(got.ids.count, 3); /* asked before the prompt, and before each further token */
     dq_ids_free(&got.ids);
     close_setup(&setup);
