@@ -59,7 +59,7 @@ DQ_LANEWISE(mul, x *y)
 DQ_LANEWISE(div, x / y)
 DQ_LANEWISE(max, x > y ? x : y)
 DQ_LANEWISE(min, x < y ? x : y)
-DQ_LANEWISE(scale, ldexpf(x, (int)y))
+DQ_LANEWISE(scale, ldexpf(x, y == y ? (int)y : 0))
 
 DQ_INLINE dq_vec dq_vec_fma(dq_vec a, dq_vec b, dq_vec c) {
     DQ_EACH_LANE c.lane[i] = fmaf(a.lane[i], b.lane[i], c.lane[i]);
