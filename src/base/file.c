@@ -153,6 +153,35 @@ static char *temporary_name(const char *path) {
     return NULL;
 }
 
+/* Whether a name ends as temporary_name's do. */
+static bool is_temporary(const char *name) {
+    static const char digits[] = "0123456789";
+    const char *mark = NULL;
+    for (const char *at = name; (at = strstr(at, ".tmp-")); at++) mark = at;
+    if (!mark) return false;
+    mark += strlen(".tmp-");
+    size_t pid = strspn(mark, digits);
+    if (pid == 0 || mark[pid] != '-') return false;
+    mark += pid + 1;
+    size_t number = strspn(mark, digits);
+    return number > 0 && mark[number] == '\0';
+}
+
+dlqat_status dq_sweep_temporaries(const char *path, dlqat_error *error) {
+    DIR *directory = opendir(path);
+    if (!directory) return fail_io(error, "list", path);
+    dlqat_status status = DLQAT_OK;
+    struct dirent *entry;
+    while (status == DLQAT_OK && (entry = readdir(directory))) {
+        if (!is_temporary(entry->d_name)) continue;
+        char *inner = dq_path_join(path, entry->d_name);
+        status = inner ? dq_remove_tree(inner, error) : dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", path);
+        free(inner);
+    }
+    closedir(directory);
+    return status;
+}
+
 /* Makes a rename durable. Some file systems refuse to sync a directory; that is not an error of ours. */
 static void sync_parent(const char *path) {
     char *copy = strdup(path);

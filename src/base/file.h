@@ -29,7 +29,7 @@ dlqat_status dq_remove_tree(const char *path, dlqat_error *error);
  * discard removes it. Exactly one of the two ends it; on a zeroed or ended one discard does nothing and commit fails.
  * A link is followed first. A device or a pipe is written to directly: there is no "what was there" to keep. */
 typedef struct dq_writer {
-    void *stream; /* FILE * */
+    void *stream;           /* FILE * */
     char *path, *temporary; /* temporary: NULL for a device */
     uint64_t written;
 } dq_writer;
@@ -56,6 +56,10 @@ typedef struct dq_staging {
 dlqat_status dq_staging_open(dq_staging *staging, const char *path, dlqat_error *error);
 dlqat_status dq_staging_commit(dq_staging *staging, dlqat_error *error);
 void dq_staging_discard(dq_staging *staging);
+
+/* Removes what writers and stagings of a process that was killed left in a directory: NAME.tmp-PID-N. Only for a directory that no
+ * other process writes to. */
+dlqat_status dq_sweep_temporaries(const char *directory, dlqat_error *error);
 
 /* Peak resident memory of this process in bytes; 0 where the system does not say. */
 uint64_t dq_peak_rss_bytes(void);

@@ -83,7 +83,7 @@ static const dq_option_row table[] = {
            "start."),
     INTEGER("lora-rank", lora_rank, "N", "auto", 1, 4096, TRAINING, RECIPE,
             "Rank of the adapter B A; auto: the recipe's (dlqat: 16)."),
-    REAL("lora-alpha", lora_alpha, "auto", -FLT_MAX, FLT_MAX, TRAINING, RECIPE,
+    REAL("lora-alpha", lora_alpha, "auto", 1e-6, FLT_MAX, TRAINING, RECIPE,
          "The adapter is scaled by c = alpha / rank; auto: c = 1, or the paper's where the recipe names one."),
 
     INTEGER("bits", bits, "N", "4", 2, 8, GRIDS, GRID, "Bits of a code."),

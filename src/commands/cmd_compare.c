@@ -4,6 +4,7 @@
  * for itself, which is how an ablation is run. rtn is what all others start from. Each entry is a run of its own in OUT/ENTRY;
  * OUT/table.md and OUT/table.json hold the figures. Entries that are finished already are taken as they are, so that a comparison
  * that was interrupted goes on. */
+#include "base/talk.h"
 #include "base/buffer.h"
 #include "base/file.h"
 #include "commands/train_run.h"
@@ -175,7 +176,7 @@ static dlqat_status run_entry(const comparison *c, const char *entry, size_t len
     if (status == DLQAT_OK) status = dq_recipe_find(dq_options_settings(options)->method, &recipe, error);
     if (status == DLQAT_OK) {
         json_object_set_new(row, "entry", json_stringn(entry, length));
-        dq_say(c->callbacks, DLQAT_LOG_NOTE, "== %.*s", (int)length, entry);
+        dq_note(c->callbacks, "== %.*s", (int)length, entry);
         if (recipe->trains)
             status = train_entry(c, options, run, row, error);
         else {

@@ -1,4 +1,5 @@
 /* dlqat export: a run's result, or any model, in a form that other programs load. */
+#include "base/talk.h"
 #include "commands/session.h"
 #include "export/export.h"
 
@@ -12,13 +13,13 @@ static dq_export_format format_of(const char *word) {
 static void say_result(const dq_session *session, const dq_export_report *report, const char *path) {
     dq_buffer text = {0};
     dq_export_describe(report, &text);
-    if (!text.failed) dq_output(session->callbacks, "%s", text.data);
+    if (!text.failed) dq_put_output(session->callbacks, text.data, text.size);
     dq_buffer_free(&text);
     if (report->rounded)
-        dq_say(session->callbacks, DLQAT_LOG_WARNING,
-               "--export-dtype bf16 rounds: the weights of %s differ from the model's by up to %.3g", path,
-               report->comparison.max_abs_dw);
-    dq_say(session->callbacks, DLQAT_LOG_NOTE, "wrote %s", path);
+        dq_warn(session->callbacks,
+                "--export-dtype bf16 rounds: the weights of %s differ from the model's by up to %.3g", path,
+                report->comparison.max_abs_dw);
+    dq_note(session->callbacks, "wrote %s", path);
 }
 
 dlqat_status dlqat_export(const dlqat_options *options, const dlqat_callbacks *callbacks, dlqat_error *error) {
@@ -32,7 +33,7 @@ dlqat_status dlqat_export(const dlqat_options *options, const dlqat_callbacks *c
     DQ_TRY(dq_session_open(&session, options, callbacks, false, error));
     how.threads = session.compute.threads;
     if (!session.model->tokenizer)
-        dq_say(callbacks, DLQAT_LOG_WARNING, "%s has no tokenizer, so %s will have none", set->model, set->out);
+        dq_warn(callbacks, "%s has no tokenizer, so %s will have none", set->model, set->out);
     dq_export_report report;
     dlqat_status status = dq_export(session.model, NULL, set->out, &how, &report, error);
     if (status == DLQAT_OK) say_result(&session, &report, set->out);

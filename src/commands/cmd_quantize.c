@@ -1,4 +1,5 @@
 /* dlqat quantize: a model made low-bit without training. */
+#include "base/talk.h"
 #include "commands/session.h"
 #include "export/export.h"
 
@@ -11,12 +12,14 @@ static dlqat_status write_result(dq_session *session, const dq_quantizer_set *se
     DQ_TRY(dq_export(session->model, set, path, &how, &report, error));
     dq_buffer text = {0};
     dq_export_describe(&report, &text);
-    if (!text.failed) dq_output(session->callbacks, "%s", text.data);
+    dq_buffer_format(&text,
+                     "groups: %" PRId64 ", of which %" PRId64 " are held at the least scale that may be stored\n",
+                     set->groups, set->held);
+    dlqat_status status = dq_buffer_check(&text, "the report", error);
+    if (status == DLQAT_OK) dq_put_output(session->callbacks, text.data, text.size);
     dq_buffer_free(&text);
-    dq_output(session->callbacks,
-              "groups: %" PRId64 ", of which %" PRId64 " are held at the least scale that may be stored\n", set->groups,
-              set->held);
-    dq_say(session->callbacks, DLQAT_LOG_NOTE, "wrote %s", path);
+    DQ_TRY(status);
+    dq_note(session->callbacks, "wrote %s", path);
     return DLQAT_OK;
 }
 

@@ -1,7 +1,7 @@
 #include "commands/session.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include "base/talk.h"
+
 #include <string.h>
 
 dlqat_status dq_session_open(dq_session *session, const dlqat_options *options, const dlqat_callbacks *callbacks,
@@ -23,14 +23,14 @@ static dq_template_kind template_kind(const char *word) {
 }
 
 static void say_rows(const dq_session *session, const char *what, const char *path, const dq_dataset *data) {
-    dq_say(session->callbacks, DLQAT_LOG_NOTE, "%s: %zu %s rows, %zu tokens, %zu of them labels (%s)", what, data->rows,
-           data->kind, data->tokens, data->labels, path);
+    dq_note(session->callbacks, "%s: %zu %s rows, %zu tokens, %zu of them labels (%s)", what, data->rows, data->kind,
+            data->tokens, data->labels, path);
     if (data->truncated)
-        dq_say(session->callbacks, DLQAT_LOG_NOTE, "%s: %zu rows were cut at %lld tokens", what, data->truncated,
-               (long long)session->settings->max_length);
+        dq_note(session->callbacks, "%s: %zu rows were cut at %lld tokens", what, data->truncated,
+                (long long)session->settings->max_length);
     if (data->dropped)
-        dq_say(session->callbacks, DLQAT_LOG_WARNING, "%s: %zu rows were dropped: no label was left within %lld tokens",
-               what, data->dropped, (long long)session->settings->max_length);
+        dq_warn(session->callbacks, "%s: %zu rows were dropped: no label was left within %lld tokens", what,
+                data->dropped, (long long)session->settings->max_length);
 }
 
 dlqat_status dq_session_open_data(dq_session *session, dlqat_error *error) {
@@ -45,7 +45,7 @@ dlqat_status dq_session_open_data(dq_session *session, dlqat_error *error) {
         DQ_TRY(dq_dataset_open(&session->held_out, set->validation_data, &how, error));
     else if (set->validation_split > 0)
         DQ_TRY(dq_dataset_split(&session->data, set->validation_split, (uint64_t)set->seed, &session->held_out, error));
-    dq_say(session->callbacks, DLQAT_LOG_NOTE, "template: %s", dq_template_name(session->template.kind));
+    dq_note(session->callbacks, "template: %s", dq_template_name(session->template.kind));
     say_rows(session, "training", set->data, &session->data);
     if (session->held_out.rows)
         say_rows(session, "held out", set->validation_data ? set->validation_data : set->data, &session->held_out);
@@ -59,25 +59,4 @@ void dq_session_close(dq_session *session) {
     dq_model_close(session->model);
     dq_compute_close(&session->compute);
     memset(session, 0, sizeof *session);
-}
-
-void dq_say(const dlqat_callbacks *callbacks, dlqat_log_level level, const char *format, ...) {
-    if (!callbacks || !callbacks->log) return;
-    char line[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    callbacks->log(callbacks->user, level, line);
-}
-
-void dq_output(const dlqat_callbacks *callbacks, const char *format, ...) {
-    if (!callbacks || !callbacks->output) return;
-    char text[4096];
-    va_list args;
-    va_start(args, format);
-    int length = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (length > 0)
-        callbacks->output(callbacks->user, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
 }

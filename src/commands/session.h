@@ -23,10 +23,4 @@ dlqat_status dq_session_open(dq_session *session, const dlqat_options *options, 
 dlqat_status dq_session_open_data(dq_session *session, dlqat_error *error);
 void dq_session_close(dq_session *session);
 
-/* One line of talk. */
-void dq_say(const dlqat_callbacks *callbacks, dlqat_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-/* One piece of data. */
-void dq_output(const dlqat_callbacks *callbacks, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 #endif

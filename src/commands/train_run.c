@@ -1,5 +1,6 @@
 #include "commands/train_run.h"
 
+#include "base/talk.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "export/export.h"
@@ -35,7 +36,8 @@ static dlqat_status claim_directory(const run *r, dlqat_error *error) {
     if (taken)
         return dq_fail(error, DLQAT_ERROR_USAGE,
                        "--out %s holds a run already: continue it with --resume, or choose another", r->directory);
-    return dq_make_directories(r->directory, error);
+    DQ_TRY(dq_make_directories(r->directory, error));
+    return dq_sweep_temporaries(r->directory, error); /* of a run that was killed before it had begun */
 }
 
 static dlqat_status write_record(const run *r, const dlqat_options *options, dlqat_error *error) {
@@ -64,35 +66,34 @@ static dlqat_status open_trainer(run *r, const dlqat_options *options, dlqat_err
     DQ_TRY(dq_trainer_open(&r->trainer, options, &with, error));
     const dq_quantizer_set *set = dq_trainer_quantizers(r->trainer);
     const dq_trainer_state *state = dq_trainer_get_state(r->trainer);
-    dq_say(r->callbacks, DLQAT_LOG_NOTE,
-           "%s: phase 1 trains %llu numbers for %lld steps, phase 2 %llu for %lld (%.2f %% of %llu)", set->recipe.name,
-           state->phase1_steps ? (unsigned long long)dq_quantizer_set_trainable(set, 1) : 0ULL,
-           (long long)state->phase1_steps, (unsigned long long)dq_quantizer_set_trainable(set, 2),
-           (long long)(state->max_steps - state->phase1_steps),
-           100.0 * (double)dq_quantizer_set_trainable(set, 2) / (double)dq_model_parameters(s->model),
-           (unsigned long long)dq_model_parameters(s->model));
-    dq_say(r->callbacks, DLQAT_LOG_NOTE,
-           "memory plan: %.2f GB besides %.2f GB of mapped weights; W_hat %s, activations %s; %s kernels, %d threads",
-           (double)plan.total / 1e9, (double)plan.weights / 1e9, plan.resident ? "kept" : "made per use",
-           plan.checkpoint ? "recomputed" : "kept", s->compute.kernels->name, s->compute.threads);
+    dq_note(r->callbacks, "%s: phase 1 trains %llu numbers for %lld steps, phase 2 %llu for %lld (%.2f %% of %llu)",
+            set->recipe.name, state->phase1_steps ? (unsigned long long)dq_quantizer_set_trainable(set, 1) : 0ULL,
+            (long long)state->phase1_steps, (unsigned long long)dq_quantizer_set_trainable(set, 2),
+            (long long)(state->max_steps - state->phase1_steps),
+            100.0 * (double)dq_quantizer_set_trainable(set, 2) / (double)dq_model_parameters(s->model),
+            (unsigned long long)dq_model_parameters(s->model));
+    dq_note(r->callbacks,
+            "memory plan: %.2f GB besides %.2f GB of mapped weights; W_hat %s, activations %s; %s kernels, %d threads",
+            (double)plan.total / 1e9, (double)plan.weights / 1e9, plan.resident ? "kept" : "made per use",
+            plan.checkpoint ? "recomputed" : "kept", s->compute.kernels->name, s->compute.threads);
     if (!plan.fits)
-        dq_say(r->callbacks, DLQAT_LOG_WARNING,
-               "the plan exceeds the available memory of %.2f GB: choose a smaller batch or length",
-               (double)plan.available / 1e9);
+        dq_warn(r->callbacks, "the plan exceeds the available memory of %.2f GB: choose a smaller batch or length",
+                (double)plan.available / 1e9);
     return DLQAT_OK;
 }
 
 static dlqat_status restore(run *r, dlqat_error *error) {
     char *checkpoint;
+    DQ_TRY(dq_sweep_temporaries(r->directory, error));
     DQ_TRY(dq_checkpoint_newest(r->directory, &checkpoint, &r->saved, error));
     if (!checkpoint) {
-        dq_say(r->callbacks, DLQAT_LOG_NOTE, "%s has no checkpoint yet: starting at step 1", r->directory);
+        dq_note(r->callbacks, "%s has no checkpoint yet: starting at step 1", r->directory);
         return DLQAT_OK;
     }
     dlqat_status status = dq_checkpoint_load(r->trainer, checkpoint, &r->session.compute, error);
     if (status == DLQAT_OK)
-        dq_say(r->callbacks, DLQAT_LOG_NOTE, "continuing from %s, step %lld of %lld", checkpoint, (long long)r->saved,
-               (long long)dq_trainer_get_state(r->trainer)->max_steps);
+        dq_note(r->callbacks, "continuing from %s, step %lld of %lld", checkpoint, (long long)r->saved,
+                (long long)dq_trainer_get_state(r->trainer)->max_steps);
     free(checkpoint);
     return status;
 }
@@ -236,10 +237,10 @@ static dlqat_status finish(run *r, dq_run_result *result, dlqat_error *error) {
     result->bits_per_weight = dq_export_linear_bits(&written);
     result->max_abs_dw = written.comparison.max_abs_dw;
     if (state->held)
-        dq_say(r->callbacks, DLQAT_LOG_WARNING, "the scale of %lld of %lld groups is held at its floor",
-               (long long)state->held, (long long)state->groups);
-    dq_say(r->callbacks, DLQAT_LOG_NOTE, "%s/model: %llu bytes, %.3f bits per quantized weight, max |dW| %g",
-           r->directory, (unsigned long long)result->model_bytes, result->bits_per_weight, result->max_abs_dw);
+        dq_warn(r->callbacks, "the scale of %lld of %lld groups is held at its floor", (long long)state->held,
+                (long long)state->groups);
+    dq_note(r->callbacks, "%s/model: %llu bytes, %.3f bits per quantized weight, max |dW| %g", r->directory,
+            (unsigned long long)result->model_bytes, result->bits_per_weight, result->max_abs_dw);
     return write_summary(r, result, error);
 }
 

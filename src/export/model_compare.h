@@ -17,8 +17,7 @@ dlqat_status dq_compare(const dq_inventory *a, const dq_inventory *b, int thread
                         dlqat_error *error);
 
 /* XXH3-128 (hex, 32 digits) of W_hat of every linear in dq_model_linear's order, as f32 rows, little-endian, in Hugging Face's
- * order of rows. -0 counts as +0: Q4_0 and its like have both, an affine grid has one. Where no linear is excluded and no
- * weight is -0, this is dq_quantizer_set_hash's. */
+ * order of rows. -0 counts as +0: Q4_0 and its like have both, an affine grid has one. The same as dq_quantizer_set_hash. */
 dlqat_status dq_inventory_hash(const dq_inventory *inventory, int threads, char hash[33], dlqat_error *error);
 
 #endif

@@ -63,9 +63,8 @@ static void lay_out(dq_quantizer_set *set, const dq_quantizer_set_options *how, 
     set->scratch_floats = 0;
     for (int i = 0; i < set->count; i++) {
         const dq_quantizer *q = &set->at[i];
-        if (q->out == 0) continue;
-        size_t rows = (size_t)how->threads * (size_t)q->in;
-        size_t backward = how->training ? dq_quantizer_scratch(q, how->capacity) : 0;
+        size_t rows = (size_t)how->threads * (size_t)dq_model_linear(set->model, i)->base.in;
+        size_t backward = how->training && q->out ? dq_quantizer_scratch(q, how->capacity) : 0;
         if (set->scratch_floats < rows) set->scratch_floats = rows;
         if (set->scratch_floats < backward) set->scratch_floats = backward;
     }
@@ -172,10 +171,10 @@ dlqat_status dq_quantizer_set_hash(const dq_quantizer_set *set, char hash[33], d
     if (!state) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory to hash the weights");
     XXH3_128bits_reset(state);
     for (int i = 0; i < set->count; i++) {
-        if (set->at[i].out == 0) continue;
         const dq_weight *weight = &dq_model_linear(set->model, i)->active;
         for (int64_t row = 0; row < weight->out; row++) {
             dq_weight_rows(weight, row, 1, set->scratch);
+            for (int64_t j = 0; j < weight->in; j++) set->scratch[j] += 0.0f; /* -0 becomes +0 */
             XXH3_128bits_update(state, set->scratch, (size_t)weight->in * sizeof(float));
         }
     }

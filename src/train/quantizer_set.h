@@ -51,8 +51,8 @@ void dq_quantizer_set_close(dq_quantizer_set *set);
 dlqat_status dq_quantizer_set_refresh(dq_quantizer_set *set, const dq_compute *compute, dlqat_error *error);
 /* Numbers that phase trains, over all linears. */
 uint64_t dq_quantizer_set_trainable(const dq_quantizer_set *set, int phase);
-/* XXH3-128 (hex, 32 digits) of W_hat of every linear in order, as f32 rows, little-endian: bytes of the excluded ones are not
- * counted. Rows come from where the passes take them. */
+/* XXH3-128 (hex, 32 digits) of the weight of every linear in order, excluded ones too, as the passes multiply with it: f32 rows,
+ * little-endian, -0 as +0. The same as dq_inventory_hash of the file that is written from it. */
 dlqat_status dq_quantizer_set_hash(const dq_quantizer_set *set, char hash[33], dlqat_error *error);
 
 #endif

@@ -115,7 +115,7 @@ wait $job || fail "the last --resume: $(tail -n 1 "$scratch/err")"
 same_result "$whole" "$killed"
 echo "killed $kills times while it ran"
 [ $kills -ge 5 ] || fail "the run was too short to be killed"
-[ -z "$(find "$killed" -name '*.tmp-*')" ] || echo "note: a killed run left $(find "$killed" -name '*.tmp-*' | wc -l) temporary files"
+[ -z "$(find "$killed" -name '*.tmp-*')" ] || fail "what the kills left was not swept: $(find "$killed" -name '*.tmp-*')"
 
 # ---- Output that cannot be written -----------------------------------------------------------------------------------
 touch "$scratch/file"
