@@ -50,7 +50,7 @@ static dlqat_status check_grid(const dq_settings *s, dlqat_error *error) {
     int most = (int)s->bits;
     for (size_t i = 0; i < s->bits_for.count; i++) {
         size_t length;
-        int bits;
+        int bits = 0;
         DQ_TRY(dq_options_split_bits(s->bits_for.at[i], &length, &bits, error));
         if (bits > most) most = bits;
     }
