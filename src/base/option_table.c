@@ -139,6 +139,9 @@ static const dq_option_row table[] = {
     INTEGER("save-total-limit", save_total_limit, "N", "2", 0, 1 << 30, TRAINING, RUN,
             "Keep so many of the latest checkpoints, and the best by validation; 0: all."),
 
+    FLAG("profile", profile, DLQAT_TRAIN, RUN,
+         "Say at the end where the time went, by operation; also in summary.json."),
+
     STRING("ppl", ppl, "TEXTFILE", NULL, DLQAT_EVAL | DLQAT_COMPARE, 0, EVALUATION, "Perplexity of this text."),
     STRING("ppl-protocol", ppl_protocol, "A,B,..", "window", DLQAT_EVAL | DLQAT_COMPARE, 0, EVALUATION,
            "Which perplexities, some of: window, llamacpp, lmeval."),

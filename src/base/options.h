@@ -57,6 +57,7 @@ typedef struct dq_settings {
     double validation_split; /* 0: none */
     char *validation_data;
     /* run */
+    bool profile;
     int64_t logging_steps;
     int64_t eval_steps;       /* 0: at the end alone */
     int64_t save_steps;       /* 0: at the end alone */

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "export/export.h"
+#include "report/profile_report.h"
 #include "report/run_log.h"
 #include "train/checkpoint.h"
 #include "train/plan.h"
@@ -21,9 +22,10 @@ typedef struct run {
     dq_session session;
     dq_trainer *trainer;
     dq_run_log log;
-    double eval_loss;  /* of the last evaluation; NaN */
-    int64_t evaluated; /* the step it was made after; -1 */
-    int64_t saved;     /* step of the newest checkpoint; -1 */
+    dq_profile profile; /* of the steps after the first, with --profile */
+    double eval_loss;   /* of the last evaluation; NaN */
+    int64_t evaluated;  /* the step it was made after; -1 */
+    int64_t saved;      /* step of the newest checkpoint; -1 */
 } run;
 
 /* ---- Beginning ------------------------------------------------------------------------------------------------------- */
@@ -150,6 +152,7 @@ static bool due(int64_t step, int64_t every) {
 
 static dlqat_status train(run *r, double *last_loss, dlqat_error *error) {
     dq_trainer_state *state = dq_trainer_get_state(r->trainer);
+    int64_t first = state->step + 1;
     while (state->step < state->max_steps) {
         dq_step_record record;
         dlqat_status status = dq_trainer_step(r->trainer, &record, error);
@@ -164,6 +167,8 @@ static dlqat_status train(run *r, double *last_loss, dlqat_error *error) {
         }
         DQ_TRY(status);
         *last_loss = record.loss;
+        /* The first step pays for memory that is touched for the first time. */
+        if (r->settings->profile && record.step == first && first < state->max_steps) dq_profile_reset(&r->profile);
         if (record.step % r->settings->logging_steps == 0 || record.step == state->max_steps)
             DQ_TRY(dq_run_log_step(&r->log, &record, state, error));
         if (due(record.step, r->settings->eval_steps) || record.step == state->max_steps) DQ_TRY(evaluate(r, error));
@@ -199,6 +204,7 @@ static dlqat_status write_summary(const run *r, const dq_run_result *result, dlq
         json_object_set_new(json, "bits", json_integer(r->settings->bits));
         if (r->settings->group_size != DQ_AUTO)
             json_object_set_new(json, "group_size", json_integer(r->settings->group_size));
+        if (r->settings->profile) json_object_set_new(json, "profile", dq_profile_json(&r->profile));
         if (!isnan(result->last_loss)) json_object_set_new(json, "last_loss", json_real(result->last_loss));
         if (!isnan(result->eval_loss)) json_object_set_new(json, "eval_loss", json_real(result->eval_loss));
         if (isfinite(result->best_eval_loss)) {
@@ -241,12 +247,14 @@ static dlqat_status finish(run *r, dq_run_result *result, dlqat_error *error) {
                 (long long)state->groups);
     dq_note(r->callbacks, "%s/model: %llu bytes, %.3f bits per quantized weight, max |dW| %g", r->directory,
             (unsigned long long)result->model_bytes, result->bits_per_weight, result->max_abs_dw);
+    if (r->settings->profile) dq_profile_say(&r->profile, r->callbacks);
     return write_summary(r, result, error);
 }
 
 static dlqat_status prepare(run *r, const dlqat_options *options, dlqat_error *error) {
     DQ_TRY(dq_session_open(&r->session, options, r->callbacks, true, error));
     DQ_TRY(dq_session_open_data(&r->session, error));
+    if (r->settings->profile) r->session.compute.profile = &r->profile;
     DQ_TRY(open_trainer(r, options, error));
     return r->settings->resume ? restore(r, error) : write_record(r, options, error);
 }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "kernels/fakequant.h"
+#include "kernels/profile.h"
 
 typedef enum dq_multiply { DQ_MULTIPLY_F32, DQ_MULTIPLY_BF16 } dq_multiply;
 
@@ -24,6 +25,7 @@ typedef struct dq_compute {
     int threads;
     dq_multiply multiply;
     void *workspace; /* dq_workspace_bytes(threads) bytes, DQ_ALIGNMENT-aligned, not shared between calls at one time */
+    dq_profile *profile; /* NULL: nobody asks where the time goes. Borrowed; who calls the operations keeps it */
 } dq_compute;
 
 /* C[m, n] = A[m, k] B[k, n], or += with accumulate. Element (i, p) of A lies at a[i * a_row + p * a_column], (p, j) of B

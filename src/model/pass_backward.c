@@ -19,7 +19,9 @@ static float *norm_gradient(float *const *norms, int l) {
 /* dx += what comes through y = rmsnorm(x) w */
 static void norm_backward(const dq_pass *pass, const dq_compute *compute, float *dx, float *dw, const float *dy,
                           const float *x, const float *w, const float *r, int64_t T) {
+    dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->rmsnorm_backward(compute, dx, dw, dy, x, w, r, T, pass->model->config.hidden);
+    dq_profile_return(compute->profile, before);
 }
 
 /* Through rotation and, for qwen3, the per-head norm: the gradient of q_raw (or k_raw). dx is turned in place; where there is
@@ -28,11 +30,14 @@ static float *through_rotation(const dq_pass *pass, const dq_compute *compute, c
                                const float *r, float *dx, float *room, int heads, const dq_span *span) {
     const dq_config *config = &pass->model->config;
     int64_t T = span->tokens;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->rope(compute, dx, span->position, pass->model->inv_freq, T, heads, config->head_width, true);
-    if (!norm) return dx;
-    memset(room, 0, (size_t)(T * heads * config->head_width) * sizeof *room);
-    compute->kernels->rmsnorm_backward(compute, room, NULL, dx, raw, norm, r, T * heads, config->head_width);
-    return room;
+    if (norm) {
+        memset(room, 0, (size_t)(T * heads * config->head_width) * sizeof *room);
+        compute->kernels->rmsnorm_backward(compute, room, NULL, dx, raw, norm, r, T * heads, config->head_width);
+    }
+    dq_profile_return(compute->profile, before);
+    return norm ? room : dx;
 }
 
 /* h'' = h' + swiglu(x2 Wg^T, x2 Wu^T) Wd^T, x2 = rmsnorm(h'): dhidden turns from the gradient of h'' to that of h'. */
@@ -41,11 +46,15 @@ static void feed_forward_backward(dq_pass *pass, const dq_compute *compute, int 
     const dq_layer *layer = &pass->model->layer[l];
     dq_block *block = &pass->block[l];
     int64_t n = T * config->intermediate;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->swiglu_forward(compute, pass->active, block->gate, block->up, n);
+    dq_profile_return(compute->profile, before);
     report(pass, compute, l, DQ_DOWN, pass->dhidden, pass->active, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_DOWN].active, pass->dhidden, pass->active, T, false);
     float *dgate = block->gate, *dup = block->up;
+    before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->swiglu_backward(compute, dgate, dup, pass->active, block->gate, block->up, n);
+    dq_profile_return(compute->profile, before);
     dq_pass_norm(pass, compute, pass->normed, NULL, block->middle, layer->post_norm, T);
     report(pass, compute, l, DQ_GATE, dgate, pass->normed, T);
     report(pass, compute, l, DQ_UP, dup, pass->normed, T);
@@ -64,7 +73,11 @@ static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, 
     report(pass, compute, l, DQ_O, pass->dhidden, block->o, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_O].active, pass->dhidden, pass->do_, T, false);
     dq_attention attention = dq_block_attention(pass, l, span);
+    /* Four products: of dv, dp, dq and dk. The scores, made again, are a fifth that is not counted. */
+    double products = compute->profile ? 8 * dq_attention_pairs(&attention) : 0;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_ATTENTION_BACKWARD, products);
     compute->kernels->attention_backward(compute, &attention, pass->do_, pass->delta, pass->dq, pass->dk, pass->dv);
+    dq_profile_return(compute->profile, before);
     const float *dq = through_rotation(pass, compute, layer->q_norm, block->q_raw, block->rq, pass->dq, block->q,
                                        config->heads, span);
     const float *dk = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, pass->dk, block->k,
@@ -105,7 +118,11 @@ dlqat_status dq_pass_backward(dq_pass *pass, const dq_compute *compute, const dq
                   model->final_norm, pass->final_r, pass->tokens);
     for (int l = layers - 1; l >= 0; l--) {
         /* The last block's activations are still those of the forward. */
-        if (pass->options.checkpoint && l < layers - 1) dq_block_forward(pass, compute, l, &span, true);
+        if (pass->options.checkpoint && l < layers - 1) {
+            dq_operation before = dq_profile_enter(compute->profile, DQ_RECOMPUTATION, 0);
+            dq_block_forward(pass, compute, l, &span, true);
+            dq_profile_return(compute->profile, before);
+        }
         feed_forward_backward(pass, compute, l, pass->tokens);
         /* Below the first block's linears there is only what somebody may want of its norm and of the embedding. */
         bool needed = l > 0 || norm_gradient(pass->want.input_norm, 0) || pass->want.embedding;

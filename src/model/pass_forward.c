@@ -6,7 +6,9 @@
 void dq_pass_norm(const dq_pass *pass, const dq_compute *compute, float *y, float *r, const float *x, const float *w,
                   int64_t T) {
     const dq_config *config = &pass->model->config;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->rmsnorm_forward(compute, y, r, x, w, (float)config->rms_eps, T, config->hidden);
+    dq_profile_return(compute->profile, before);
 }
 
 /* y = x W^T + bias */
@@ -61,11 +63,22 @@ dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span)
 static void norm_and_rotate(const dq_pass *pass, const dq_compute *compute, const float *norm, float *raw, float *r,
                             float *x, int heads, const dq_span *span) {
     const dq_config *config = &pass->model->config;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     if (norm)
         compute->kernels->rmsnorm_forward(compute, x, r, raw, norm, (float)config->rms_eps, span->tokens * heads,
                                           config->head_width);
     compute->kernels->rope(compute, x, span->position, pass->model->inv_freq, span->tokens, heads, config->head_width,
                            false);
+    dq_profile_return(compute->profile, before);
+}
+
+double dq_attention_pairs(const dq_attention *a) {
+    double pairs = 0;
+    for (int64_t i = 0; i < a->query_count; i++) {
+        int64_t seen = a->first_position + i + 1 - a->row_start[i];
+        pairs += (double)(a->window > 0 && seen > a->window ? a->window : seen);
+    }
+    return pairs * a->heads * a->head_width;
 }
 
 void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool again) {
@@ -84,14 +97,20 @@ void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_
     norm_and_rotate(pass, compute, layer->q_norm, block->q_raw, block->rq, block->q, config->heads, span);
     norm_and_rotate(pass, compute, layer->k_norm, k_raw, block->rk, k, config->kv_heads, span);
     dq_attention attention = dq_block_attention(pass, l, span);
+    dq_profile *profile = compute->profile;
+    double products = profile ? 4 * dq_attention_pairs(&attention) : 0;
+    dq_operation before = dq_profile_enter(profile, DQ_ATTENTION_FORWARD, products);
     compute->kernels->attention_forward(compute, &attention);
+    dq_profile_return(profile, before);
     apply_onto(pass, compute, &linear[DQ_O], block->o, pass->hidden[l], block->middle, T);
 
     dq_pass_norm(pass, compute, pass->normed, block->r2, block->middle, layer->post_norm, T);
     apply(pass, compute, &linear[DQ_GATE], pass->normed, block->gate, T);
     apply(pass, compute, &linear[DQ_UP], pass->normed, block->up, T);
     if (again) return;
+    before = dq_profile_enter(profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->swiglu_forward(compute, pass->active, block->gate, block->up, T * config->intermediate);
+    dq_profile_return(profile, before);
     apply_onto(pass, compute, &linear[DQ_DOWN], pass->active, block->middle, pass->hidden[l + 1], T);
 }
 

@@ -81,6 +81,8 @@ dlqat_status dq_pass_run(dq_pass *pass, const dq_compute *compute, const int32_t
 /* Block l. again: in the backward under checkpointing; stops before the last product, whose result is not needed. */
 void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool again);
 dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span);
+/* Head width times the pairs of a query and a key it sees, over all heads: half the operations of one product. */
+double dq_attention_pairs(const dq_attention *a);
 /* r (may be NULL): as in rmsnorm_forward. */
 void dq_pass_norm(const dq_pass *pass, const dq_compute *compute, float *y, float *r, const float *x, const float *w,
                   int64_t T);

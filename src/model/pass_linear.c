@@ -8,17 +8,22 @@ static const float *tile_of(const dq_pass *pass, const dq_compute *compute, cons
                             int64_t count) {
     if (weight->resident) return weight->resident + first * weight->in;
     float *tile = pass->tile;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_WEIGHTS, 0);
     int64_t pieces = (count + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
     for (int64_t p = 0; p < pieces; p++) {
         int64_t at = p * ROWS_AT_ONCE, rows = count - at < ROWS_AT_ONCE ? count - at : ROWS_AT_ONCE;
         weight->rows(weight, first + at, rows, tile + at * weight->in);
     }
+    dq_profile_return(compute->profile, before);
     return tile;
 }
 
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
                        float *y, int64_t T, bool accumulate) {
+    bool head = weight == &pass->model->head;
+    dq_operation before = dq_profile_enter(compute->profile, head ? DQ_HEAD : DQ_LINEAR_FORWARD,
+                                           2.0 * (double)T * (double)weight->in * (double)weight->out);
     /* An element of y is one sum over `in` wherever the tiles' borders lie, so a resident weight needs no tiles. */
     int64_t step = weight->resident ? weight->out : dq_tile_rows(weight->in);
     for (int64_t first = 0; first < weight->out; first += step) {
@@ -39,10 +44,14 @@ void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_
         };
         compute->kernels->gemm(compute, &product);
     }
+    dq_profile_return(compute->profile, before);
 }
 
 void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *dy,
                         float *dx, int64_t T, bool accumulate) {
+    bool head = weight == &pass->model->head;
+    dq_operation before = dq_profile_enter(compute->profile, head ? DQ_HEAD : DQ_LINEAR_INPUT_GRADIENT,
+                                           2.0 * (double)T * (double)weight->in * (double)weight->out);
     /* Here the sum runs over `out`: the same tiles for a resident weight keep its order. */
     int64_t step = dq_tile_rows(weight->in);
     for (int64_t first = 0; first < weight->out; first += step) {
@@ -63,4 +72,5 @@ void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq
         };
         compute->kernels->gemm(compute, &product);
     }
+    dq_profile_return(compute->profile, before);
 }

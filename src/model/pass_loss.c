@@ -32,8 +32,10 @@ static void chunk(dq_pass *pass, const dq_compute *compute, int64_t rows, bool b
     const dq_config *config = &pass->model->config;
     int64_t width = config->hidden;
     dq_linear_forward(pass, compute, &pass->model->head, pass->picked, pass->logits, rows, false);
+    dq_operation before = dq_profile_enter(compute->profile, DQ_CROSS_ENTROPY, 0);
     compute->kernels->cross_entropy(compute, pass->logits, pass->labels, pass->losses, rows, config->vocabulary, scale,
                                     backward);
+    dq_profile_return(compute->profile, before);
     if (!backward) return;
     add_head_gradient(pass, compute, rows);
     dq_linear_backward(pass, compute, &pass->model->head, pass->logits, pass->dpicked, rows, false);

@@ -74,7 +74,7 @@ void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uin
 
 /* Adds to the gradients of what `trained` names, from dy [T, out] and the layer's input x [T, in]; G = dy^T x.
  * scratch: dq_quantizer_scratch floats. */
-size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T);
+size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T, int threads);
 void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
                            const float *x, int64_t T, float *scratch);
 

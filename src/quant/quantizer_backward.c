@@ -5,23 +5,29 @@
  *   pooled (QA-LoRA):             dO = dy^T (x summed over each group)      ;  dB = (c/g) dO A^T ;  dA = (c/g) B^T dO */
 #include "quant/quantizer.h"
 
+#include <omp.h>
 #include <string.h>
 
-enum { TILE_ROWS = 256 };
+/* A tile of G is to stay in the cache until it is consumed, but each tile packs all of x again: 4 MiB, and at least 256 rows. */
+enum { TILE_ELEMENTS = 1024 * 1024, TILE_ROWS_LEAST = 256 };
 
 static int64_t tile_rows(const dq_quantizer *q) {
-    return q->out < TILE_ROWS ? q->out : TILE_ROWS;
+    int64_t rows = TILE_ELEMENTS / q->in;
+    if (rows < TILE_ROWS_LEAST) rows = TILE_ROWS_LEAST;
+    return q->out < rows ? q->out : rows;
 }
 
-size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T) {
+size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T, int threads) {
     if (q->recipe.adapter == DQ_ADAPTER_POOLED) return (size_t)(T * q->groups + q->out * q->groups);
-    return (size_t)(2 * tile_rows(q) * q->in);
+    return (size_t)((tile_rows(q) + threads) * q->in);
 }
 
 /* dB (rows of the tile) += D A^T ; dA += B^T D, with D [rows, columns of A] already scaled. */
 static void adapter_gradients(dq_quantizer *q, const dq_compute *compute, const float *D, int64_t first, int64_t rows) {
     const dq_parameter *A = &q->parameter[DQ_PARAMETER_A], *B = &q->parameter[DQ_PARAMETER_B];
     int64_t columns = A->columns;
+    dq_operation before =
+        dq_profile_enter(compute->profile, DQ_ADAPTER_GRADIENT, 4.0 * (double)rows * (double)columns * (double)q->rank);
     dq_gemm dB = {.m = rows,
                   .n = q->rank,
                   .k = columns,
@@ -48,6 +54,7 @@ static void adapter_gradients(dq_quantizer *q, const dq_compute *compute, const 
                   .c_row = columns,
                   .accumulate = true};
     compute->kernels->gemm(compute, &dA);
+    dq_profile_return(compute->profile, before);
 }
 
 static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const float *dy, const float *x, int64_t T,
@@ -55,6 +62,8 @@ static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const fl
     float *pooled = scratch, *dO = scratch + T * q->groups;
     const int64_t g = q->grid.group, groups = q->groups, in = q->in;
     const float scale = q->c / (float)g;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_LINEAR_WEIGHT_GRADIENT,
+                                           2.0 * (double)q->out * (double)groups * (double)T);
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
     for (int64_t t = 0; t < T; t++)
         for (int64_t k = 0; k < groups; k++) {
@@ -76,6 +85,7 @@ static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const fl
                        .c_row = groups};
     compute->kernels->gemm(compute, &product);
     adapter_gradients(q, compute, dO, 0, q->out);
+    dq_profile_return(compute->profile, before);
 }
 
 void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
@@ -90,10 +100,13 @@ void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_traine
     float *ds = dq_quantizer_trains(q, DQ_PARAMETER_SCALE, trained) ? p[DQ_PARAMETER_SCALE].gradient : NULL;
     float *db = dq_quantizer_trains(q, DQ_PARAMETER_OFFSET, trained) ? p[DQ_PARAMETER_OFFSET].gradient : NULL;
     float *dm = dq_quantizer_trains(q, DQ_PARAMETER_MAGNITUDE, trained) ? p[DQ_PARAMETER_MAGNITUDE].gradient : NULL;
-    float *G = scratch, *V = scratch + tile_rows(q) * in;
+    const int64_t step = tile_rows(q);
+    float *G = scratch, *V = scratch + step * in; /* V: a row for each thread */
 
-    for (int64_t first = 0; first < q->out; first += TILE_ROWS) {
-        int64_t rows = q->out - first < TILE_ROWS ? q->out - first : TILE_ROWS;
+    for (int64_t first = 0; first < q->out; first += step) {
+        int64_t rows = q->out - first < step ? q->out - first : step;
+        dq_operation before =
+            dq_profile_enter(compute->profile, DQ_LINEAR_WEIGHT_GRADIENT, 2.0 * (double)rows * (double)in * (double)T);
         dq_gemm product = {.m = rows,
                            .n = in,
                            .k = T,
@@ -106,15 +119,19 @@ void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_traine
                            .c = G,
                            .c_row = in};
         compute->kernels->gemm(compute, &product);
+        /* The rows of B A that V needs once more are counted where W_hat is made. */
+        dq_profile_enter(compute->profile, DQ_QUANTIZER_GRADIENT, 0);
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
         for (int64_t i = 0; i < rows; i++) {
             int64_t at = (first + i) * q->groups;
             dq_fakequant row = dq_quantizer_view(q, first + i, 1);
             dq_fakequant_sums sums = {.ds = ds ? ds + at : NULL, .db = db ? db + at : NULL, .dm = dm ? dm + at : NULL};
-            q->base.rows(q->base.user, first + i, 1, V + i * in);
-            q->kernels->fakequant_adapt(&row, V + i * in);
-            q->kernels->fakequant_backward(&row, V + i * in, G + i * in, &sums);
+            float *mine = V + omp_get_thread_num() * in;
+            q->base.rows(q->base.user, first + i, 1, mine);
+            q->kernels->fakequant_adapt(&row, mine);
+            q->kernels->fakequant_backward(&row, mine, G + i * in, &sums);
         }
         if (adapter) adapter_gradients(q, compute, G, first, rows);
+        dq_profile_return(compute->profile, before);
     }
 }

@@ -64,7 +64,7 @@ static void lay_out(dq_quantizer_set *set, const dq_quantizer_set_options *how, 
     for (int i = 0; i < set->count; i++) {
         const dq_quantizer *q = &set->at[i];
         size_t rows = (size_t)how->threads * (size_t)dq_model_linear(set->model, i)->base.in;
-        size_t backward = how->training && q->out ? dq_quantizer_scratch(q, how->capacity) : 0;
+        size_t backward = how->training && q->out ? dq_quantizer_scratch(q, how->capacity, how->threads) : 0;
         if (set->scratch_floats < rows) set->scratch_floats = rows;
         if (set->scratch_floats < backward) set->scratch_floats = backward;
     }
@@ -145,13 +145,17 @@ dlqat_status dq_quantizer_set_refresh(dq_quantizer_set *set, const dq_compute *c
         dq_quantizer *q = &set->at[i];
         if (q->out == 0) continue;
         int64_t held;
+        double product = 2.0 * (double)q->rank * (double)q->out * (double)q->in; /* B A, in whichever form */
+        dq_operation before = dq_profile_enter(compute->profile, DQ_WEIGHTS, product);
         DQ_TRY(dq_quantizer_refresh(q, compute, set->scratch, &held, error));
         set->held += held;
         set->groups += q->out * q->groups;
         float *what = set->what[i];
-        if (!what) continue;
+        if (what) {
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
-        for (int64_t row = 0; row < q->out; row++) dq_quantizer_rows(q, row, 1, what + row * q->in);
+            for (int64_t row = 0; row < q->out; row++) dq_quantizer_rows(q, row, 1, what + row * q->in);
+        }
+        dq_profile_return(compute->profile, before);
     }
     return DLQAT_OK;
 }

@@ -200,6 +200,7 @@ dlqat_status dq_trainer_step(dq_trainer *trainer, dq_step_record *record, dlqat_
     int phase = step <= state->phase1_steps ? 1 : 2;
     int64_t phase_begin = phase == 1 ? 0 : state->phase1_steps;
     trainer->trained = dq_recipe_trained(recipe, phase);
+    dq_operation outside = dq_profile_enter(compute->profile, DQ_STEP, 0);
     *record =
         (dq_step_record){.step = step, .phase = phase, .learning_rate = dq_schedule_rate(&trainer->schedule, step)};
 
@@ -218,6 +219,7 @@ dlqat_status dq_trainer_step(dq_trainer *trainer, dq_step_record *record, dlqat_
         loss += sum;
     }
     double squares = 0.0;
+    dq_profile_enter(compute->profile, DQ_OPTIMIZER, 0);
     each_trained(trainer, add_squares, &squares);
     record->loss = loss / (double)record->labels;
     record->grad_norm = sqrt(squares);
@@ -240,6 +242,7 @@ dlqat_status dq_trainer_step(dq_trainer *trainer, dq_step_record *record, dlqat_
         adamw.gradient_scale = (float)(limit / (record->grad_norm + 1e-6));
     each_trained(trainer, update, &adamw);
     DQ_TRY(dq_quantizer_set_refresh(&trainer->set, compute, error));
+    dq_profile_return(compute->profile, outside);
 
     record->seconds = dq_seconds() - began;
     state->step = step;

@@ -21,6 +21,11 @@
 enum {
     /* Rows of A that a task keeps in L2: 144 * 320 * 4 bytes = 180 KB. */
     CHUNK_ROWS = 144,
+    /* Several tasks a thread even out what the threads get to do. */
+    TASKS_EACH = 16,
+    /* Slivers packed together: some two or three cache lines of lanes. */
+    A_TOGETHER = 48 / DQ_TILE_ROWS,
+    B_TOGETHER = 64 / DQ_TILE_COLUMNS,
     /* A as a whole may take this much of L2 on the narrow way. */
     NARROW_FLOATS = 256 * 1024 / 4
 };
@@ -32,24 +37,31 @@ typedef struct operand {
     bool bf16;
 } operand;
 
-DQ_INLINE void pack(const operand *o, int64_t first_lane, int64_t lanes, int64_t first_step, int width, int depth,
+/* Slivers from lane `first` on, as many as `lanes` lanes fill or at most `slivers`, one after another in out. */
+DQ_INLINE void pack(const operand *o, int64_t first, int64_t lanes, int slivers, int64_t start, int width, int depth,
                     float *out) {
-    const float *x = o->x + first_lane * o->lane_stride + first_step * o->step;
-    int given = lanes < width ? (int)lanes : width;
-    if (o->lane_stride == 1)
-        dq_pack_rows(x, o->step, given, width, depth, o->bf16, out);
-    else if (o->step == 1)
-        dq_pack_columns(x, o->lane_stride, given, width, depth, o->bf16, out);
-    else
-        dq_pack_any(x, o->lane_stride, o->step, given, width, depth, o->bf16, out);
+    const float *x = o->x + first * o->lane_stride + start * o->step;
+    if (lanes <= (int64_t)(slivers - 1) * width) slivers = (int)((lanes + width - 1) / width);
+    if (o->lane_stride == 1) {
+        dq_pack_rows(x, o->step, lanes, slivers, width, depth, o->bf16, out);
+        return;
+    }
+    for (int s = 0; s < slivers; s++, x += width * o->lane_stride, lanes -= width, out += width * depth) {
+        int given = lanes < width ? (int)lanes : width;
+        if (o->step == 1)
+            dq_pack_columns(x, o->lane_stride, given, width, depth, o->bf16, out);
+        else
+            dq_pack_any(x, o->lane_stride, o->step, given, width, depth, o->bf16, out);
+    }
 }
 
-static void pack_a(const operand *o, int64_t first, int64_t rows, int64_t start, int depth, float *out) {
-    pack(o, first, rows, start, DQ_TILE_ROWS, depth, out);
+static void pack_a(const operand *o, int64_t first, int64_t rows, int slivers, int64_t start, int depth, float *out) {
+    pack(o, first, rows, slivers, start, DQ_TILE_ROWS, depth, out);
 }
 
-static void pack_b(const operand *o, int64_t first, int64_t columns, int64_t start, int depth, float *out) {
-    pack(o, first, columns, start, DQ_TILE_COLUMNS, depth, out);
+static void pack_b(const operand *o, int64_t first, int64_t columns, int slivers, int64_t start, int depth,
+                   float *out) {
+    pack(o, first, columns, slivers, start, DQ_TILE_COLUMNS, depth, out);
 }
 
 /* Multiplies a sliver of A with a sliver of B into C. */
@@ -135,18 +147,17 @@ static void multiply_shared(const dq_compute *compute, const product *x) {
                 int64_t column_slivers = ceil_div(at.columns, DQ_TILE_COLUMNS);
                 if (left == 0) {
 #pragma omp for schedule(static) nowait
-                    for (int64_t s = 0; s < row_slivers; s++)
-                        pack_a(&x->a, top + s * DQ_TILE_ROWS, at.rows - s * DQ_TILE_ROWS, start, at.depth,
+                    for (int64_t s = 0; s < row_slivers; s += A_TOGETHER)
+                        pack_a(&x->a, top + s * DQ_TILE_ROWS, at.rows - s * DQ_TILE_ROWS, A_TOGETHER, start, at.depth,
                                x->packed_a + s * DQ_TILE_ROWS * at.depth);
                 }
 #pragma omp for schedule(static)
-                for (int64_t s = 0; s < column_slivers; s++)
-                    pack_b(&x->b, left + s * DQ_TILE_COLUMNS, at.columns - s * DQ_TILE_COLUMNS, start, at.depth,
-                           x->packed_b + s * DQ_TILE_COLUMNS * at.depth);
+                for (int64_t s = 0; s < column_slivers; s += B_TOGETHER)
+                    pack_b(&x->b, left + s * DQ_TILE_COLUMNS, at.columns - s * DQ_TILE_COLUMNS, B_TOGETHER, start,
+                           at.depth, x->packed_b + s * DQ_TILE_COLUMNS * at.depth);
 
-                /* Several tasks a thread even out what the threads get to do. */
                 int64_t row_chunks = ceil_div(at.rows, CHUNK_ROWS);
-                int64_t column_chunks = min_of(ceil_div(8 * compute->threads, row_chunks), column_slivers);
+                int64_t column_chunks = min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), column_slivers);
 #pragma omp for schedule(dynamic)
                 for (int64_t task = 0; task < row_chunks * column_chunks; task++)
                     multiply_chunk(x, &at, task / column_chunks, row_chunks, task % column_chunks, column_chunks);
@@ -163,7 +174,7 @@ static void multiply_narrow(const dq_compute *compute, const product *x) {
         for (int64_t s = 0; s < row_slivers; s++)
             for (int64_t start = 0; start < g->k; start += x->depth) {
                 int depth = (int)min_of(g->k - start, x->depth);
-                pack_a(&x->a, s * DQ_TILE_ROWS, g->m - s * DQ_TILE_ROWS, start, depth,
+                pack_a(&x->a, s * DQ_TILE_ROWS, g->m - s * DQ_TILE_ROWS, 1, start, depth,
                        x->packed_a + start * height + s * DQ_TILE_ROWS * depth);
             }
         float *sliver = dq_workspace_thread(compute, omp_get_thread_num());
@@ -171,7 +182,7 @@ static void multiply_narrow(const dq_compute *compute, const product *x) {
         for (int64_t column = 0; column < g->n; column += DQ_TILE_COLUMNS)
             for (int64_t start = 0; start < g->k; start += x->depth) {
                 int depth = (int)min_of(g->k - start, x->depth);
-                pack_b(&x->b, column, g->n - column, start, depth, sliver);
+                pack_b(&x->b, column, g->n - column, 1, start, depth, sliver);
                 for (int64_t row = 0; row < g->m; row += DQ_TILE_ROWS)
                     multiply_slivers(g->m - row, depth, x->packed_a + start * height + row * depth, sliver,
                                      g->c + row * g->c_row + column, g->c_row, g->n - column,

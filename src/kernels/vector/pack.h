@@ -12,20 +12,29 @@ DQ_INLINE dq_vec dq_pack_rounded(dq_vec x, bool bf16) {
     return bf16 ? dq_vec_bf16(x) : x;
 }
 
-/* Lanes side by side in memory. */
-DQ_INLINE void dq_pack_rows(const float *x, int64_t step, int lanes, int width, int depth, bool bf16, float *out) {
-    for (int p = 0; p < depth; p++, x += step, out += width)
-        for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
-            int wanted = width - lane, given = lanes - lane < wanted ? lanes - lane : wanted;
-            dq_vec value = given >= DQ_VEC_WIDTH ? dq_vec_load(x + lane)
-                           : given > 0           ? dq_vec_load_part(x + lane, given)
-                                                 : dq_vec_zero();
-            value = dq_pack_rounded(value, bf16);
-            if (wanted >= DQ_VEC_WIDTH)
-                dq_vec_store(out + lane, value);
-            else
-                dq_vec_store_part(out + lane, value, wanted);
-        }
+/* Lanes side by side in memory. Several slivers in a row, each of depth * width values, are filled together: a step's lanes
+ * are then read once, where sliver after sliver would come back to the same lines of memory after `depth` others, which
+ * often have pushed them out (strides are multiples of few sets of the cache). */
+DQ_INLINE void dq_pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth, bool bf16,
+                            float *out) {
+    for (int p = 0; p < depth; p++, x += step)
+        for (int s = 0; s < slivers; s++)
+            for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
+                const float *from = x + s * width + lane;
+                float *to = out + ((int64_t)s * depth + p) * width + lane;
+                int64_t left = lanes - s * width - lane;
+                int wanted = width - lane, given = left < wanted ? (int)left : wanted;
+                /* More than is wanted may be read where it is there, and written where the next steps overwrite it. */
+                bool room = p * width + lane + DQ_VEC_WIDTH <= depth * width;
+                dq_vec value = left >= DQ_VEC_WIDTH ? dq_vec_load(from)
+                               : given > 0          ? dq_vec_load_part(from, given)
+                                                    : dq_vec_zero();
+                value = dq_pack_rounded(value, bf16);
+                if (wanted >= DQ_VEC_WIDTH || (given == wanted && room))
+                    dq_vec_store(to, value);
+                else
+                    dq_vec_store_part(to, value, wanted);
+            }
 }
 
 /* Steps side by side in memory: squares of DQ_VEC_WIDTH are turned in registers. */
