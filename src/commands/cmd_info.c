@@ -154,7 +154,6 @@ static void print_plan(dq_buffer *out, const dq_plan *plan, const dq_settings *s
     print_item(out, "W_hat", plan->what, plan->resident ? "f32, kept" : "made anew where it is needed");
     print_item(out, "trainable parameters", plan->parameters, "f32");
     print_item(out, "gradients and moments", plan->optimizer, "f32");
-    print_item(out, "stored scales and offsets", plan->stored, "");
     print_item(out, "activations", plan->activations,
                plan->checkpoint ? "the inputs of the blocks, the rest made again in the backward" : "all kept");
     print_item(out, "logits", plan->logits, "one chunk at a time");

@@ -104,8 +104,7 @@ void dq_matrix_row(const dq_matrix *matrix, int64_t row, uint8_t *codes, float *
     if (matrix->quantizer) {
         const dq_quantizer *q = matrix->quantizer;
         if (codes) dq_quantizer_codes(q, row, 1, codes, scratch);
-        if (S) memcpy(S, q->S + row * groups, (size_t)groups * sizeof *S);
-        if (O) memcpy(O, q->O + row * groups, (size_t)groups * sizeof *O);
+        if (S) dq_quantizer_stored(q, row, 0, groups, S, O);
     } else if (weight->kind == DQ_WEIGHT_AFFINE) {
         const dq_affine *affine = &weight->affine;
         int64_t words = dq_affine_row_words(affine->in, affine->bits);

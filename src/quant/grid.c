@@ -76,9 +76,13 @@ bool dq_grid_start(const dq_grid *grid, dq_start rule, const float *weights, int
     return true;
 }
 
-float dq_grid_floor(const dq_grid *grid, float s_start) {
+int8_t dq_grid_floor_exponent(const dq_grid *grid, float s_start) {
     float smallest = grid->scale == DQ_F16 ? 0x1p-14f : 0x1p-126f;
-    return fmaxf(s_start / 64, smallest);
+    return (int8_t)ilogbf(fmaxf(s_start / 64, smallest));
+}
+
+float dq_grid_floor(int8_t exponent) {
+    return exponent == DQ_GRID_NO_FLOOR ? -INFINITY : ldexpf(1.0f, exponent);
 }
 
 void dq_grid_stored(const dq_grid *grid, float s, float b, float m, float pooled, float *S, float *O) {

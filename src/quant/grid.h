@@ -27,8 +27,11 @@ float dq_grid_round(const dq_grid *grid, float x);
 /* s, b of one group of count weights, by the rule; false when a weight is not finite. A constant group (Max = Min) gets
  * s = 2^-14 and b = Max under minmax. */
 bool dq_grid_start(const dq_grid *grid, dq_start rule, const float *weights, int64_t count, float *s, float *b);
-/* The least s that may be used: max(s_start / 64, the smallest normal number of the scale type). */
-float dq_grid_floor(const dq_grid *grid, float s_start);
+/* The least s that may be used is 2^e, e this: the power of two next below s_start / 64, but a normal number of the scale type. A
+ * byte for each group is all that it takes. */
+int8_t dq_grid_floor_exponent(const dq_grid *grid, float s_start);
+enum { DQ_GRID_NO_FLOOR = INT8_MIN }; /* -infinity: for comparisons with oracles that have none */
+float dq_grid_floor(int8_t exponent);
 /* S and O. pooled: (c/g) sum_k B_ik A_kg of a pooled adapter, else 0. */
 void dq_grid_stored(const dq_grid *grid, float s, float b, float m, float pooled, float *S, float *O);
 

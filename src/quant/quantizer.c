@@ -5,6 +5,8 @@
 
 #include <omp.h>
 
+enum { GROUPS_AT_ONCE = 128 };
+
 const char *dq_parameter_name(dq_parameter_kind kind) {
     static const char *const names[DQ_PARAMETERS] = {"s", "b", "m", "A", "B"};
     return names[kind];
@@ -24,7 +26,24 @@ bool dq_quantizer_trains(const dq_quantizer *q, dq_parameter_kind kind, dq_train
     }
 }
 
-void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena, bool training) {
+dq_when dq_quantizer_when(const dq_quantizer *q, dq_parameter_kind kind) {
+    bool first = q->recipe.phase1 && dq_quantizer_trains(q, kind, dq_recipe_trained(&q->recipe, 1));
+    bool second = dq_quantizer_trains(q, kind, dq_recipe_trained(&q->recipe, 2));
+    return (dq_when)((first ? DQ_PHASE_1 : 0) | (second ? DQ_PHASE_2 : 0));
+}
+
+void dq_quantizer_lay_out_optimizer(dq_quantizer *q, dq_arena *arena, dq_when when) {
+    for (int kind = 0; kind < DQ_PARAMETERS; kind++) {
+        dq_parameter *p = &q->parameter[kind];
+        size_t n = (size_t)(p->rows * p->columns);
+        if (n == 0 || dq_quantizer_when(q, (dq_parameter_kind)kind) != when) continue;
+        p->gradient = dq_arena_take(arena, n, sizeof(float));
+        p->moment1 = dq_arena_take(arena, n, sizeof(float));
+        p->moment2 = dq_arena_take(arena, n, sizeof(float));
+    }
+}
+
+void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena) {
     const dq_recipe *recipe = &q->recipe;
     q->groups = q->in / q->grid.group;
     bool adapter = recipe->adapter != DQ_ADAPTER_NONE;
@@ -45,18 +64,8 @@ void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena, bool training) {
         size_t n = (size_t)(p->rows * p->columns);
         p->value = n ? dq_arena_take(arena, n, sizeof(float)) : NULL;
         p->gradient = p->moment1 = p->moment2 = NULL;
-        bool ever = (recipe->phase1 && dq_quantizer_trains(q, kind, dq_recipe_trained(recipe, 1))) ||
-                    dq_quantizer_trains(q, kind, dq_recipe_trained(recipe, 2));
-        p->trained = n && training && ever;
-        if (!p->trained) continue;
-        p->gradient = dq_arena_take(arena, n, sizeof(float));
-        p->moment1 = dq_arena_take(arena, n, sizeof(float));
-        p->moment2 = dq_arena_take(arena, n, sizeof(float));
     }
-    size_t grids = (size_t)(q->out * q->groups);
-    q->S = dq_arena_take(arena, grids, sizeof(float));
-    q->O = dq_arena_take(arena, grids, sizeof(float));
-    q->s_floor = dq_arena_take(arena, grids, sizeof(float));
+    q->floor_exponent = dq_arena_take(arena, (size_t)(q->out * q->groups), sizeof *q->floor_exponent);
 }
 
 /* The pooled adapter is not inside the rounding: rank 0. */
@@ -76,8 +85,6 @@ dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t cou
         .s = p[DQ_PARAMETER_SCALE].value + at,
         .b = p[DQ_PARAMETER_OFFSET].value + at,
         .m = p[DQ_PARAMETER_MAGNITUDE].value + at,
-        .S = q->S + at,
-        .O = q->O + at,
     };
 }
 
@@ -114,7 +121,7 @@ dlqat_status dq_quantizer_start(dq_quantizer *q, uint64_t seed, float *row, dlqa
                     error, DLQAT_ERROR_INPUT,
                     "%s: a weight in row %lld is not a finite number; the model file is damaged or overflowed", q->name,
                     (long long)i);
-            q->s_floor[at] = dq_grid_floor(&q->grid, s[at]);
+            q->floor_exponent[at] = dq_grid_floor_exponent(&q->grid, s[at]);
             m[at] = 1.0f;
         }
     }
@@ -131,12 +138,19 @@ static float pooled_offset(const dq_quantizer *q, int64_t i, int64_t k) {
     return q->c / (float)q->grid.group * sum;
 }
 
+void dq_quantizer_stored(const dq_quantizer *q, int64_t row, int64_t first, int64_t count, float *S, float *O) {
+    int64_t at = row * q->groups + first;
+    const float *s = q->parameter[DQ_PARAMETER_SCALE].value + at, *b = q->parameter[DQ_PARAMETER_OFFSET].value + at,
+                *m = q->parameter[DQ_PARAMETER_MAGNITUDE].value + at;
+    for (int64_t k = 0; k < count; k++)
+        dq_grid_stored(&q->grid, s[k], b[k], m[k], pooled_offset(q, row, first + k), &S[k], &O[k]);
+}
+
 /* One row of refresh; returns how many groups the floor holds, or -1 when a stored value overflows. */
 static int64_t refresh_row(dq_quantizer *q, int64_t i, float *row) {
     float *s = q->parameter[DQ_PARAMETER_SCALE].value + i * q->groups,
           *b = q->parameter[DQ_PARAMETER_OFFSET].value + i * q->groups;
-    const float *m = q->parameter[DQ_PARAMETER_MAGNITUDE].value + i * q->groups, *least = q->s_floor + i * q->groups;
-    float *S = q->S + i * q->groups, *O = q->O + i * q->groups;
+    const int8_t *exponent = q->floor_exponent + i * q->groups;
     /* With an adapter inside the rounding the min-max grid follows V; else V is W0 and the grid stays. */
     if (q->recipe.range == DQ_RANGE_MINMAX && q->recipe.adapter == DQ_ADAPTER_LORA) {
         dq_fakequant view = dq_quantizer_view(q, i, 1);
@@ -148,12 +162,13 @@ static int64_t refresh_row(dq_quantizer *q, int64_t i, float *row) {
     }
     int64_t held = 0;
     for (int64_t k = 0; k < q->groups; k++) {
-        if (!(s[k] > least[k])) {
-            held += s[k] < least[k];
-            if (isfinite(s[k])) s[k] = least[k];
+        float least = dq_grid_floor(exponent[k]), S, O;
+        if (!(s[k] > least)) {
+            held += s[k] < least;
+            if (isfinite(s[k])) s[k] = least;
         }
-        dq_grid_stored(&q->grid, s[k], b[k], m[k], pooled_offset(q, i, k), &S[k], &O[k]);
-        if (!isfinite(S[k]) || !isfinite(O[k])) return -1;
+        dq_quantizer_stored(q, i, k, 1, &S, &O);
+        if (!isfinite(S) || !isfinite(O)) return -1;
     }
     return held;
 }
@@ -178,12 +193,24 @@ dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, fl
     return DLQAT_OK;
 }
 
+/* Codes to weights, with S and O made for a stretch of groups at a time. */
+static void decode_row(const dq_quantizer *q, int64_t row, float *w) {
+    float S[GROUPS_AT_ONCE], O[GROUPS_AT_ONCE];
+    for (int64_t k = 0; k < q->groups; k += GROUPS_AT_ONCE) {
+        int64_t count = q->groups - k < GROUPS_AT_ONCE ? q->groups - k : GROUPS_AT_ONCE;
+        dq_quantizer_stored(q, row, k, count, S, O);
+        dq_fakequant part = {
+            .rows = 1, .in = count * q->grid.group, .group = q->grid.group, .bits = q->grid.bits, .S = S, .O = O};
+        q->kernels->fakequant_decode(&part, w + k * q->grid.group);
+    }
+}
+
 void dq_quantizer_rows(const dq_quantizer *q, int64_t first, int64_t count, float *dst) {
     dq_fakequant view = dq_quantizer_view(q, first, count);
     q->base.rows(q->base.user, first, count, dst);
     q->kernels->fakequant_adapt(&view, dst);
     q->kernels->fakequant_codes(&view, dst);
-    q->kernels->fakequant_decode(&view, dst);
+    for (int64_t i = 0; i < count; i++) decode_row(q, first + i, dst + i * q->in);
 }
 
 void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uint8_t *codes, float *scratch) {

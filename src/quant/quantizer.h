@@ -2,7 +2,7 @@
  *
  * Parameters (f32 masters), per group or per adapter:
  *     s, b, m [out, groups]     A [rank, in], B [out, rank]     pooled adapter: A [rank, groups]
- * Derived from them by dq_quantizer_refresh after every change:
+ * Derived from them, never kept:
  *     S, O [out, groups]        what the file stores (grid.h)
  * The weight:  W_hat = fl(fl(S u) + O),  u = clip(round((V - b)/s)) - Qn,  V = W0 + c B A  (fakequant.h)
  * The same code makes W_hat for the training forward, for evaluation and for export: what is trained is what is shipped. */
@@ -29,11 +29,11 @@ typedef enum dq_parameter_kind {
     DQ_PARAMETERS
 } dq_parameter_kind;
 
-/* One array of trainable numbers. gradient, moment1 and moment2 are NULL where it is not trained. */
+/* One array of trainable numbers. gradient, moment1 and moment2 are NULL where it is never trained; they mean something in a
+ * phase that trains it alone. */
 typedef struct dq_parameter {
     float *value, *gradient, *moment1, *moment2;
     int64_t rows, columns; /* 0 x 0: the recipe has none */
-    bool trained;          /* in some phase, and laid out for training */
 } dq_parameter;
 
 typedef struct dq_quantizer {
@@ -47,26 +47,33 @@ typedef struct dq_quantizer {
     uint32_t index; /* of the linear: its random stream */
     const dq_kernels *kernels;
     dq_parameter parameter[DQ_PARAMETERS];
-    float *S, *O;   /* [out, groups] */
-    float *s_floor; /* [out, groups] */
+    int8_t *floor_exponent; /* [out, groups] of dq_grid_floor */
 } dq_quantizer;
 
 /* Short names of the parameters in files and messages: "s", "b", "m", "A", "B". */
 const char *dq_parameter_name(dq_parameter_kind kind);
 
-/* Sets the shapes and carves the arrays from the arena (count first, then carve). training: with gradients and moments. */
-void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena, bool training);
+/* Sets the shapes and carves the values from the arena (count first, then carve). */
+void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena);
+/* When a parameter is trained: in phase 1, in phase 2, or in both. */
+typedef enum dq_when { DQ_NEVER, DQ_PHASE_1, DQ_PHASE_2, DQ_BOTH_PHASES } dq_when;
+dq_when dq_quantizer_when(const dq_quantizer *q, dq_parameter_kind kind);
+/* Carves gradients and moments of the parameters that are trained just then. Those of phase 1 alone and of phase 2 alone are never
+ * needed at one time, and may lie in the same place. */
+void dq_quantizer_lay_out_optimizer(dq_quantizer *q, dq_arena *arena, dq_when when);
 
 /* s, b from W0 by the recipe's start; m = 1; A at random from (seed, index), B = 0; then refresh. A weight that is not finite
  * is ERROR_INPUT naming the tensor. row: scratch [in]. */
 dlqat_status dq_quantizer_start(dq_quantizer *q, uint64_t seed, float *row, dlqat_error *error);
 
-/* After parameters changed: keeps s at or above its floor, follows V where the range is minmax, and makes S and O. Returns how many
+/* After parameters changed: keeps s at or above its floor, follows V where the range is minmax, and checks S and O. Returns how many
  * groups the floor holds. compute->threads threads; scratch: compute->threads rows of `in`. A stored scale that overflows
  * its type is ERROR_NUMERIC. */
 dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, float *scratch, int64_t *held,
                                   dlqat_error *error);
 
+/* S and O of groups [first, first + count) of a row. */
+void dq_quantizer_stored(const dq_quantizer *q, int64_t row, int64_t first, int64_t count, float *S, float *O);
 /* Rows [first, first + count) of W_hat to dst [count, in]; callable from several threads, the same bits however divided. */
 void dq_quantizer_rows(const dq_quantizer *q, int64_t first, int64_t count, float *dst);
 /* Codes u of the same rows, [count, in]; scratch [in]. */
@@ -78,7 +85,7 @@ size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T, int threads);
 void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
                            const float *x, int64_t T, float *scratch);
 
-/* What the kernels see of rows [first, first + count). */
+/* What the kernels see of rows [first, first + count), but for S and O. */
 dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t count);
 
 /* Whether a phase trains this parameter here (b never without an offset). */

@@ -21,17 +21,24 @@ static float *array_of(const dq_parameter *p, int which) {
     return arrays[which];
 }
 
-/* Calls f for every array of the set with its name; stops at the first failure. */
+/* Moments mean something in the phase of the last step alone: in the other their place may be another parameter's. */
+static dq_trained live(const dq_quantizer_set *set, const dq_trainer_state *state) {
+    return dq_recipe_trained(&set->recipe, state->step <= state->phase1_steps && state->phase1_steps > 0 ? 1 : 2);
+}
+
+/* Calls f for every array that a checkpoint holds after this state, with its name; stops at the first failure. */
 typedef dlqat_status array_fn(void *user, const char *name, const dq_parameter *p, float *array, dlqat_error *error);
 
-static dlqat_status each_array(dq_quantizer_set *set, array_fn *f, void *user, dlqat_error *error) {
+static dlqat_status each_array(dq_quantizer_set *set, const dq_trainer_state *state, array_fn *f, void *user,
+                               dlqat_error *error) {
+    dq_trained trained = live(set, state);
     for (int i = 0; i < set->count; i++) {
         dq_quantizer *q = &set->at[i];
         for (int kind = 0; q->out && kind < DQ_PARAMETERS; kind++)
             for (int which = 0; which < ARRAYS; which++) {
                 char name[512];
                 float *array = array_of(&q->parameter[kind], which);
-                if (!array) continue;
+                if (!array || (which > 0 && !dq_quantizer_trains(q, (dq_parameter_kind)kind, trained))) continue;
                 snprintf(name, sizeof name, "%s.%s%s", q->name, dq_parameter_name(kind), suffixes[which]);
                 DQ_TRY(f(user, name, &q->parameter[kind], array, error));
             }
@@ -47,11 +54,12 @@ static dlqat_status declare_array(void *user, const char *name, const dq_paramet
     return dq_safetensors_declare(user, name, DQ_F32, 2, shape, array, error);
 }
 
-static dlqat_status save_arrays(dq_quantizer_set *set, const char *path, dlqat_error *error) {
+static dlqat_status save_arrays(dq_quantizer_set *set, const dq_trainer_state *state, const char *path,
+                                dlqat_error *error) {
     dq_safetensors_writer *writer;
     DQ_TRY(dq_safetensors_create(&writer, path, error));
     dq_safetensors_set_metadata(writer, "format", "pt");
-    dlqat_status status = each_array(set, declare_array, writer, error);
+    dlqat_status status = each_array(set, state, declare_array, writer, error);
     const dq_tensor *tensor = NULL;
     void *array;
     while (status == DLQAT_OK && (status = dq_safetensors_next(writer, &tensor, &array, error)) == DLQAT_OK && tensor)
@@ -87,7 +95,7 @@ dlqat_status dq_checkpoint_save(dq_trainer *trainer, const char *run, dlqat_erro
     if (status == DLQAT_OK) {
         arrays = dq_path_join(staging.temporary, "state.safetensors");
         json = dq_path_join(staging.temporary, "trainer_state.json");
-        status = arrays && json ? save_arrays(set, arrays, error)
+        status = arrays && json ? save_arrays(set, state, arrays, error)
                                 : dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", path);
     }
     if (status == DLQAT_OK) status = save_state(state, &set->recipe, json, error);
@@ -124,13 +132,14 @@ static dlqat_status load_array(void *user, const char *name, const dq_parameter 
     return DLQAT_OK;
 }
 
-static dlqat_status load_arrays(dq_quantizer_set *set, const char *path, dlqat_error *error) {
+static dlqat_status load_arrays(dq_quantizer_set *set, const dq_trainer_state *state, const char *path,
+                                dlqat_error *error) {
     dq_safetensors *file;
     DQ_TRY(dq_safetensors_open(&file, path, error));
     loading from = {.file = file, .where = path};
-    dlqat_status status = each_array(set, load_array, &from, error);
+    dlqat_status status = each_array(set, state, load_array, &from, error);
     from.commit = true;
-    if (status == DLQAT_OK) status = each_array(set, load_array, &from, error);
+    if (status == DLQAT_OK) status = each_array(set, state, load_array, &from, error);
     dq_safetensors_close(file);
     return status;
 }
@@ -179,7 +188,7 @@ dlqat_status dq_checkpoint_load(dq_trainer *trainer, const char *checkpoint, con
     dlqat_status status = arrays && path ? dq_json_load(path, &json, error)
                                          : dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", checkpoint);
     if (status == DLQAT_OK) status = read_state(dq_trainer_get_state(trainer), &set->recipe, json, path, error);
-    if (status == DLQAT_OK) status = load_arrays(set, arrays, error);
+    if (status == DLQAT_OK) status = load_arrays(set, dq_trainer_get_state(trainer), arrays, error);
     if (status == DLQAT_OK) status = dq_quantizer_set_refresh(set, compute, error);
     json_decref(json);
     free(arrays);

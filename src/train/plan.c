@@ -34,7 +34,6 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     plan->what = set.what;
     plan->parameters = set.parameters;
     plan->optimizer = set.optimizer;
-    plan->stored = set.stored;
     plan->logits = dq_pass_logits_bytes(model, &pass);
     plan->activations = dq_pass_bytes(model, &pass);
     if (plan->activations != SIZE_MAX) plan->activations -= plan->logits;
@@ -45,8 +44,8 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     int64_t accumulation = dq_options_settings(options)->gradient_accumulation_steps;
     if (__builtin_mul_overflow(tokens, (size_t)accumulation, &plan->batch)) plan->batch = SIZE_MAX;
 
-    const size_t items[] = {plan->weights,     plan->what,    plan->parameters, plan->optimizer, plan->stored,
-                            plan->activations, plan->scratch, plan->workspace,  plan->batch,     plan->logits};
+    const size_t items[] = {plan->weights, plan->what,      plan->parameters, plan->optimizer, plan->activations,
+                            plan->scratch, plan->workspace, plan->batch,      plan->logits};
     plan->total = 0;
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
         if (items[i] > SIZE_MAX - plan->total)

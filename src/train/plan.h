@@ -22,7 +22,6 @@ typedef struct dq_plan {
     size_t what;    /* W_hat as f32, if resident */
     size_t parameters;  /* trainable numbers, f32 */
     size_t optimizer;   /* their gradients and moments */
-    size_t stored;      /* S and O */
     size_t activations; /* the pass: activations, what the backward needs, a tile of weights */
     size_t logits;      /* one chunk of them */
     size_t scratch;     /* of the quantizers' backward */

@@ -41,20 +41,34 @@ static dlqat_status describe(dq_quantizer_set *set, const dlqat_options *options
     return DLQAT_OK;
 }
 
+/* Gradients and moments; returns their bytes. What only phase 1 trains and what only phase 2 trains share one place. */
+static size_t lay_out_optimizer(dq_quantizer_set *set) {
+    dq_arena *arena = &set->arena;
+    size_t before = arena->used, shared = 0, end = 0;
+    const dq_when order[] = {DQ_BOTH_PHASES, DQ_PHASE_1, DQ_PHASE_2};
+    for (int w = 0; w < 3; w++) {
+        if (order[w] == DQ_PHASE_1) shared = arena->used;
+        if (order[w] == DQ_PHASE_2) {
+            end = arena->used;
+            arena->used = shared;
+        }
+        for (int i = 0; i < set->count; i++)
+            if (set->at[i].out) dq_quantizer_lay_out_optimizer(&set->at[i], arena, order[w]);
+    }
+    if (arena->used < end) arena->used = end;
+    return arena->used - before;
+}
+
 /* Carves (or counts) all arrays of the set, in the order of its bytes' names. */
 static void lay_out(dq_quantizer_set *set, const dq_quantizer_set_options *how, dq_quantizer_set_bytes *bytes) {
     dq_arena *arena = &set->arena;
     for (int i = 0; i < set->count; i++) {
         dq_quantizer *q = &set->at[i];
         if (q->out == 0) continue;
-        dq_quantizer_lay_out(q, arena, how->training);
-        for (int kind = 0; kind < DQ_PARAMETERS; kind++) {
-            size_t n = (size_t)(q->parameter[kind].rows * q->parameter[kind].columns) * sizeof(float);
-            bytes->parameters += n;
-            if (q->parameter[kind].trained) bytes->optimizer += 3 * n;
-        }
-        bytes->stored += 3 * (size_t)(q->out * q->groups) * sizeof(float);
+        dq_quantizer_lay_out(q, arena);
     }
+    bytes->parameters = arena->used;
+    if (how->training) bytes->optimizer = lay_out_optimizer(set);
     size_t before = arena->used;
     for (int i = 0; i < set->count && how->resident; i++)
         if (set->at[i].out)

@@ -39,9 +39,10 @@ typedef struct dq_quantizer_set_options {
  * The model must outlive the set; closing the set gives the model its own weights back. */
 dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const dlqat_options *options,
                                    const dq_quantizer_set_options *how, const dq_compute *compute, dlqat_error *error);
-/* Bytes that open would take: parameters, their gradients and moments, S and O; W_hat when resident; scratch. */
+/* Bytes that open would take: parameters (and a byte a group for the floor of s), their gradients and moments; W_hat when
+ * resident; scratch. */
 typedef struct dq_quantizer_set_bytes {
-    size_t parameters, optimizer, stored, what, scratch;
+    size_t parameters, optimizer, what, scratch;
 } dq_quantizer_set_bytes;
 dlqat_status dq_quantizer_set_plan(dq_quantizer_set_bytes *bytes, dq_model *model, const dlqat_options *options,
                                    const dq_quantizer_set_options *how, dlqat_error *error);

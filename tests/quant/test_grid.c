@@ -4,6 +4,7 @@
 #include "base/half.h"
 #include "quant/grid.h"
 
+#include <float.h>
 #include <math.h>
 
 static dq_grid grid_of(int bits, int64_t group, dq_dtype scale, dq_offset offset) {
@@ -76,9 +77,12 @@ static void starts(void **state) {
 static void floor_of_s(void **state) {
     (void)state;
     dq_grid f16 = grid_of(3, 4, DQ_F16, DQ_OFFSET_FLOAT), f32 = grid_of(3, 4, DQ_F32, DQ_OFFSET_FLOAT);
-    assert_true(dq_grid_floor(&f16, 0.5f) == 0.5f / 64);
-    assert_true(dq_grid_floor(&f16, 0x1p-14f) == 0x1p-14f); /* the smallest normal f16 */
-    assert_true(dq_grid_floor(&f32, 0x1p-14f) == 0x1p-20f);
+    assert_true(dq_grid_floor(dq_grid_floor_exponent(&f16, 0.5f)) == 0.5f / 64);
+    assert_true(dq_grid_floor(dq_grid_floor_exponent(&f16, 0.75f)) == 0.5f / 64);   /* the power of two below */
+    assert_true(dq_grid_floor(dq_grid_floor_exponent(&f16, 0x1p-14f)) == 0x1p-14f); /* the smallest normal f16 */
+    assert_true(dq_grid_floor(dq_grid_floor_exponent(&f32, 0x1p-14f)) == 0x1p-20f);
+    assert_true(dq_grid_floor(dq_grid_floor_exponent(&f32, FLT_MAX)) == 0x1p121f);
+    assert_true(dq_grid_floor(DQ_GRID_NO_FLOOR) == -INFINITY);
 }
 
 /* S = R(m s), O = R(m (b + Qn s)): 2 bits, s = .3, b = .1, m = -1.5 in f16. Without an offset O = Qn S. */

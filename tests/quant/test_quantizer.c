@@ -40,9 +40,9 @@ static fixture *open_fixture(const char *method, int bits, int64_t group, dq_dty
     f->q.recipe.rank = 4;
     f->q.recipe.alpha = 0;
     f->q.recipe.offset = offset;
-    dq_quantizer_lay_out(&f->q, &f->arena, true);
+    dq_quantizer_lay_out(&f->q, &f->arena);
     assert_ok(dq_arena_reserve(&f->arena, "test", &error));
-    dq_quantizer_lay_out(&f->q, &f->arena, true);
+    dq_quantizer_lay_out(&f->q, &f->arena);
     assert_ok(dq_quantizer_start(&f->q, 7, f->scratch, &error));
     dq_parameter *B = &f->q.parameter[DQ_PARAMETER_B], *m = &f->q.parameter[DQ_PARAMETER_MAGNITUDE];
     dq_random_normal(2, DQ_STREAM_SAMPLE, 0, 0.02f, B->value, (size_t)(B->rows * B->columns));
@@ -69,7 +69,8 @@ static void check_stored_form(const char *method, int bits, int64_t group, dq_dt
         dq_quantizer_codes(q, i, 1, codes, f->scratch);
         dq_quantizer_rows(q, i, 1, what);
         for (int64_t j = 0; j < IN; j++) {
-            float S = q->S[i * q->groups + j / group], O = q->O[i * q->groups + j / group];
+            float S, O;
+            dq_quantizer_stored(q, i, j / group, 1, &S, &O);
             assert_true(codes[j] < 1 << bits);
             assert_true(dq_grid_round(&q->grid, S) == S);
             assert_true(dq_grid_round(&q->grid, O) == O);
@@ -157,10 +158,10 @@ static void floor_and_overflow(void **state) {
     fixture *f = open_fixture("dlqat", 3, 64, DQ_F16, DQ_OFFSET_FLOAT, NULL);
     float *s = f->q.parameter[DQ_PARAMETER_SCALE].value, *m = f->q.parameter[DQ_PARAMETER_MAGNITUDE].value;
     s[1] = -0.5f;
-    s[4] = f->q.s_floor[4] / 2;
+    s[4] = dq_grid_floor(f->q.floor_exponent[4]) / 2;
     assert_ok(dq_quantizer_refresh(&f->q, &f->compute, f->scratch, &held, &error));
     assert_int_equal(held, 2);
-    assert_true(s[1] == f->q.s_floor[1] && s[4] == f->q.s_floor[4]);
+    assert_true(s[1] == dq_grid_floor(f->q.floor_exponent[1]) && s[4] == dq_grid_floor(f->q.floor_exponent[4]));
     m[5] = 1e9f;
     assert_fails(dq_quantizer_refresh(&f->q, &f->compute, f->scratch, &held, &error), DLQAT_ERROR_NUMERIC,
                  "linear: a scale");

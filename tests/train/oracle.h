@@ -14,8 +14,9 @@ typedef struct oracle {
     dq_safetensors *file, *fp; /* the case, and fp.safetensors for its ids */
     dq_model *model;
     dq_compute compute;
-    dq_quantizer_set set; /* opened by oracle_open_set */
-    dq_dataset data;      /* the two rows */
+    dq_quantizer_set set;
+    dq_arena gradients; /* of tests that need them apart */ /* opened by oracle_open_set */
+    dq_dataset data;                                        /* the two rows */
     dlqat_options *options;
     dlqat_error error;
 } oracle;
@@ -81,6 +82,7 @@ static inline bool oracle_open(oracle *o, const char *name, const char *const *w
 
 static inline void oracle_close(oracle *o) {
     dq_quantizer_set_close(&o->set);
+    dq_arena_release(&o->gradients);
     free(o->data.ids);
     free(o->data.learned);
     free(o->data.begin);
@@ -109,7 +111,7 @@ static inline void oracle_unbind(dq_quantizer_set *set) {
     for (int i = 0; i < set->count; i++) {
         dq_quantizer *q = &set->at[i];
         q->grid.scale = DQ_F64;
-        for (int64_t j = 0; j < q->out * q->groups; j++) q->s_floor[j] = -INFINITY;
+        for (int64_t j = 0; j < q->out * q->groups; j++) q->floor_exponent[j] = DQ_GRID_NO_FLOOR;
     }
 }
 

@@ -12,11 +12,24 @@ static void take(void *user, const dq_compute *compute, int index, const float *
     dq_quantizer_backward(&s->o->set.at[index], compute, s->trained, dy, x, T, s->scratch);
 }
 
+/* A place of its own for the gradient of every parameter. */
+static void take_gradients(oracle *o) {
+    for (int i = 0; i < o->set.count; i++)
+        for (int kind = 0; kind < DQ_PARAMETERS; kind++) {
+            dq_parameter *p = &o->set.at[i].parameter[kind];
+            p->gradient = dq_arena_take(&o->gradients, (size_t)(p->rows * p->columns), sizeof(float));
+        }
+}
+
 static void open_set(oracle *o) {
     dlqat_error error;
     dq_quantizer_set_options how = {.training = true, .resident = true, .threads = 2, .capacity = 256};
     assert_ok(dq_quantizer_set_open(&o->set, o->model, o->options, &how, &o->compute, &error));
     oracle_unbind(&o->set);
+    /* Here one backward trains what a run trains in two phases, whose gradients would lie in one place. */
+    take_gradients(o);
+    assert_ok(dq_arena_reserve(&o->gradients, "gradients", &error));
+    take_gradients(o);
 }
 
 /* One forward and backward over the oracle's batch; returns the mean loss. */

@@ -16,23 +16,26 @@
 
 DECLARE(DQ_VARIANT);
 
-enum { COLUMNS = 256 }; /* a stretch of a row whose B A stays in the first-level cache */
+enum { COLUMNS = 64 }; /* a stretch of a row whose B A stays in registers */
+
+/* n: COLUMNS as a constant, or what is left. */
+static inline __attribute__((always_inline)) void adapt_stretch(const dq_fakequant *f, const float *restrict b,
+                                                                const float *restrict A, float *restrict w, int n) {
+    float product[COLUMNS];
+    for (int j = 0; j < n; j++) product[j] = 0.0f;
+    for (int k = 0; k < f->rank; k++)
+        for (int j = 0; j < n; j++) product[j] += b[k] * A[k * f->in + j];
+    for (int j = 0; j < n; j++) w[j] += f->c * product[j];
+}
 
 void NAME(fakequant_adapt)(const dq_fakequant *f, float *w) {
     if (f->rank == 0) return;
-    for (int64_t column = 0; column < f->in; column += COLUMNS) {
-        int64_t n = f->in - column < COLUMNS ? f->in - column : COLUMNS;
-        for (int64_t i = 0; i < f->rows; i++) {
-            float product[COLUMNS];
-            for (int64_t j = 0; j < n; j++) product[j] = 0.0f;
-            for (int k = 0; k < f->rank; k++) {
-                const float *restrict a = f->A + k * f->in + column;
-                float b = f->B[i * f->rank + k];
-                for (int64_t j = 0; j < n; j++) product[j] += b * a[j];
-            }
-            float *restrict row = w + i * f->in + column;
-            for (int64_t j = 0; j < n; j++) row[j] += f->c * product[j];
-        }
+    for (int64_t i = 0; i < f->rows; i++) {
+        const float *b = f->B + i * f->rank;
+        int64_t column = 0;
+        for (; column + COLUMNS <= f->in; column += COLUMNS)
+            adapt_stretch(f, b, f->A + column, w + i * f->in + column, COLUMNS);
+        if (column < f->in) adapt_stretch(f, b, f->A + column, w + i * f->in + column, (int)(f->in - column));
     }
 }
 
