@@ -1,11 +1,9 @@
-#define _POSIX_C_SOURCE 200809L /* mkstemp */
 /* The option table and what reads it. */
-#include "support.h"
+#include "scratch.h"
 
 #include "base/options.h"
 
 #include <math.h>
-#include <unistd.h>
 
 static const dlqat_command commands[] = {DLQAT_TRAIN,    DLQAT_QUANTIZE, DLQAT_EVAL,     DLQAT_EXPORT,
                                          DLQAT_GENERATE, DLQAT_INFO,     DLQAT_TOKENIZE, DLQAT_COMPARE};
@@ -19,13 +17,11 @@ static dlqat_options *make(dlqat_command command) {
     return options;
 }
 
-/* A file with this text, named in path; removed by the caller. */
-static void write_file(char path[32], const char *text) {
-    strcpy(path, "/tmp/dlqat-test-XXXXXX");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
+static scratch dir;
+
+/* A file with this text, named in path; the next call replaces it. */
+static void write_file(char path[1024], const char *text) {
+    put_bytes(scratch_file(&dir, path, "options.json"), text, strlen(text));
 }
 
 /* Rows are sound: a default that its own row accepts, bounds in order, one row per name and command. */
@@ -134,14 +130,13 @@ static void unknown_names(void **state) {
 
 static void files(void **state) {
     (void)state;
-    char path[32];
+    char path[1024];
     dlqat_options *options = make(DLQAT_TRAIN);
     const dq_settings *s = dq_options_settings(options);
     assert_ok(dlqat_options_set(options, "bits", "2", &error));
     write_file(path, "{\"bits\": 3, \"learning_rate\": 1e-4, \"max-steps\": 7, \"no_shuffle\": true, \"range\": null,"
                      " \"exclude\": [\"x\", \"y\"], \"lora_alpha\": 8}");
     assert_ok(dlqat_options_load(options, path, &error));
-    unlink(path);
     assert_int_equal(s->bits, 2); /* was set explicitly before */
     assert_true(s->learning_rate == 1e-4 && s->max_steps == 7 && s->no_shuffle && s->lora_alpha == 8);
     assert_null(s->range);
@@ -172,7 +167,6 @@ static void files(void **state) {
         write_file(path, bad[i].text);
         assert_fails(dlqat_options_set(options, "config", path, &error), bad[i].status, bad[i].message);
         assert_non_null(strstr(error.message, path));
-        unlink(path);
         dlqat_options_free(options);
     }
     options = make(DLQAT_TRAIN);
@@ -183,7 +177,7 @@ static void files(void **state) {
 /* What a run records, read back, gives the same record; and a copy is the same too. */
 static void record_round_trip(void **state) {
     (void)state;
-    char path[32];
+    char path[1024];
     for (int c = 0; c < COMMANDS; c++) {
         dlqat_options *first = make(commands[c]), *second = make(commands[c]);
         for (size_t i = 0; i < dlqat_option_count(); i++) {
@@ -220,7 +214,6 @@ static void record_round_trip(void **state) {
         write_file(path, text);
         free(text);
         assert_ok(dlqat_options_load(second, path, &error));
-        unlink(path);
         json_t *again = dq_options_to_json(second);
         dlqat_options *third = dq_options_copy(first);
         assert_non_null(third);
@@ -291,11 +284,22 @@ static void checks(void **state) {
     }
 }
 
+static int set_up(void **state) {
+    (void)state;
+    scratch_make(&dir);
+    return 0;
+}
+static int tear_down(void **state) {
+    (void)state;
+    scratch_remove(&dir);
+    return 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_sound), cmocka_unit_test(defaults), cmocka_unit_test(values),
         cmocka_unit_test(unknown_names),  cmocka_unit_test(files),    cmocka_unit_test(record_round_trip),
         cmocka_unit_test(checks),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

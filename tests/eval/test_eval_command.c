@@ -1,10 +1,10 @@
-#define _POSIX_C_SOURCE 200809L /* mkstemp */
 /* dlqat_eval, dlqat_generate, dlqat_info and dlqat_tokenize through the public header; losses against torch. */
 #include "eval_support.h"
+#include "scratch.h"
 
 #include "base/buffer.h"
 
-#include <unistd.h>
+static scratch dir;
 
 static void collect(void *user, const char *bytes, size_t length) {
     dq_buffer_put(user, bytes, length);
@@ -17,8 +17,8 @@ static void set(dlqat_options *options, const char *name, const char *value) {
 
 static double loss_of(const char *model, const char *data, const char *max_length, uint64_t *labels) {
     dlqat_error error;
-    char path[] = "/tmp/dlqat_test_eval_XXXXXX";
-    close(mkstemp(path));
+    char path[1024];
+    scratch_file(&dir, path, "figures.json");
     dlqat_options *options = dlqat_options_new(DLQAT_EVAL);
     set(options, "model", model);
     set(options, "loss", data);
@@ -39,7 +39,6 @@ static double loss_of(const char *model, const char *data, const char *max_lengt
     json_decref(figures);
     dq_buffer_free(&out);
     dlqat_options_free(options);
-    unlink(path);
     return loss;
 }
 
@@ -76,8 +75,8 @@ static void losses_agree_on_stories(void **state) {
 static void every_protocol_has_its_key(void **state) {
     (void)state;
     dlqat_error error;
-    char path[] = "/tmp/dlqat_test_eval_XXXXXX";
-    close(mkstemp(path));
+    char path[1024];
+    scratch_file(&dir, path, "figures.json");
     dlqat_options *options = dlqat_options_new(DLQAT_EVAL);
     set(options, "model", EVAL_FIXTURE("bos"));
     set(options, "ppl", EVAL_FIXTURE("text.txt"));
@@ -104,7 +103,6 @@ static void every_protocol_has_its_key(void **state) {
     json_decref(values);
     dq_buffer_free(&out);
     dlqat_options_free(options);
-    unlink(path);
 }
 
 static void resident_weights_change_nothing(void **state) {
@@ -196,6 +194,17 @@ static void empty_texts_are_refused(void **state) {
     dlqat_options_free(options);
 }
 
+static int set_up(void **state) {
+    (void)state;
+    scratch_make(&dir);
+    return 0;
+}
+static int tear_down(void **state) {
+    (void)state;
+    scratch_remove(&dir);
+    return 0;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_agree),
@@ -206,5 +215,5 @@ int main(void) {
         cmocka_unit_test(info_tells_what_it_is),
         cmocka_unit_test(empty_texts_are_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,9 +1,7 @@
 /* config.json and GGUF keys: defaults, both spellings of RoPE, refusals by name, and the way back. */
-#define _DEFAULT_SOURCE
-#include "support.h"
+#include "scratch.h"
 
 #include <math.h>
-#include <unistd.h>
 
 #include "model/config.h"
 
@@ -338,13 +336,13 @@ static void gguf_goes_round(void **state) {
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         dlqat_error error;
         dq_config c, again;
-        char path[] = "/tmp/dlqat-test-XXXXXX";
+        char path[1024];
+        scratch dir;
         float factors[64], zeros[96 * 96] = {0};
         dq_gguf_writer *writer;
         dq_gguf *file;
-        int descriptor = mkstemp(path);
-        assert_true(descriptor >= 0);
-        close(descriptor);
+        scratch_make(&dir);
+        scratch_file(&dir, path, "model.gguf");
         assert_ok(parse(&c, texts[i], &error));
         assert_ok(dq_gguf_create(&writer, path, &error));
         dq_config_to_gguf(&c, writer);
@@ -366,7 +364,7 @@ static void gguf_goes_round(void **state) {
         assert_ok(dq_config_from_gguf(&again, file, &error));
         assert_same(&again, &c);
         dq_gguf_close(file);
-        remove(path);
+        scratch_remove(&dir);
     }
 }
 

@@ -1,6 +1,5 @@
 /* Rows of data: ids and targets as Hugging Face's tokenizers give them; bad data named; splits; orders. */
-#define _GNU_SOURCE
-#include "support.h"
+#include "scratch.h"
 
 #include "base/buffer.h"
 #include "base/file.h"
@@ -10,7 +9,8 @@
 #include <stdlib.h>
 
 typedef struct setting {
-    char directory[64], path[128];
+    scratch dir;
+    char path[1024];
     dq_tokenizer *bytes, *pieces;
     dq_template bytes_own, pieces_own, alpaca;
     json_t *cases;
@@ -19,8 +19,8 @@ typedef struct setting {
 static int set_up(void **state) {
     dlqat_error error = {0};
     setting *s = calloc(1, sizeof *s);
-    strcpy(s->directory, "/tmp/dlqat-test-dataset-XXXXXX");
-    if (!s || !mkdtemp(s->directory)) return 1;
+    assert_non_null(s);
+    scratch_make(&s->dir);
     assert_ok(dq_tokenizer_open(&s->bytes, TEST_FIXTURES "/datasets/bytes", &error));
     assert_ok(dq_tokenizer_open(&s->pieces, TEST_FIXTURES "/datasets/pieces", &error));
     assert_ok(dq_template_open(&s->bytes_own, DQ_TEMPLATE_AUTO, s->bytes, &error));
@@ -42,7 +42,7 @@ static int tear_down(void **state) {
     dq_tokenizer_close(s->bytes);
     dq_tokenizer_close(s->pieces);
     json_decref(s->cases);
-    dq_remove_tree(s->directory, NULL);
+    scratch_remove(&s->dir);
     free(s);
     return 0;
 }
@@ -50,7 +50,7 @@ static int tear_down(void **state) {
 /* Writes a file of the test's directory and returns its path. */
 static const char *write_text(setting *s, const char *name, const char *text, size_t length) {
     dlqat_error error = {0};
-    snprintf(s->path, sizeof s->path, "%s/%s", s->directory, name);
+    scratch_file(&s->dir, s->path, name);
     assert_ok(dq_write_file(s->path, text, length, &error));
     return s->path;
 }
@@ -194,7 +194,7 @@ static void names_what_is_wrong(void **state) {
     dq_dataset data;
     assert_fails(dq_dataset_open(&data, "/nowhere/data.jsonl", &options, &error), DLQAT_ERROR_IO,
                  "/nowhere/data.jsonl");
-    assert_fails(dq_dataset_open(&data, s->directory, &options, &error), DLQAT_ERROR_INPUT, "regular file");
+    assert_fails(dq_dataset_open(&data, s->dir.path, &options, &error), DLQAT_ERROR_INPUT, "regular file");
     options.max_length = 1;
     assert_fails(dq_dataset_open(&data, "/nowhere/data.jsonl", &options, &error), DLQAT_ERROR_USAGE, "--max-length");
     /* The Mistral form takes turns. */
