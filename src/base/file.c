@@ -36,13 +36,14 @@ dlqat_status dq_map_open(dq_map *map, const char *path, dlqat_error *error) {
             map->data = data;
             map->size = (size_t)info.st_size;
         }
-    }
+    } else
+        map->data = (const unsigned char *)""; /* nothing can be mapped, and arithmetic on NULL is not defined */
     close(fd);
     return status;
 }
 
 void dq_map_close(dq_map *map) {
-    if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
+    if (map->size) munmap((void *)(uintptr_t)map->data, map->size);
     memset(map, 0, sizeof *map);
 }
 

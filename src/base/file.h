@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 
-/* A file mapped read-only and shared; data is NULL when size is 0. */
+/* A file mapped read-only and shared; data is never NULL while it is open. */
 typedef struct dq_map {
     const unsigned char *data;
     size_t size;

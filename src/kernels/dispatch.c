@@ -10,6 +10,10 @@
 #include "base/arena.h"
 #include "kernels/workspace.h"
 
+#if defined DQ_HAVE_AVX2 || defined DQ_HAVE_AVX512
+#include <cpuid.h>
+#endif
+
 DQ_VARIANT_DECLARE(c);
 DQ_VARIANT_DECLARE(avx2);
 DQ_VARIANT_DECLARE(avx512);
@@ -18,10 +22,18 @@ static bool always(void) {
     return true;
 }
 
+#if defined DQ_HAVE_AVX2 || defined DQ_HAVE_AVX512
+/* Asked of the processor itself: not every compiler knows the word. */
+static bool have_f16c(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 #ifdef DQ_HAVE_AVX2
 /* The compiler's test covers the system too, which must save the wide registers. */
 static bool have_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && have_f16c();
 }
 #endif
 
@@ -29,7 +41,7 @@ static bool have_avx2(void) {
 static bool have_avx512(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+           have_f16c();
 }
 #endif
 
