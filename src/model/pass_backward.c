@@ -64,32 +64,49 @@ static void feed_forward_backward(dq_pass *pass, const dq_compute *compute, int 
                   layer->post_norm, block->r2, T);
 }
 
+/* Where the gradients of attention's inputs and output go. */
+typedef struct attention_room {
+    float *dq, *dk, *dv, *do_;
+} attention_room;
+
+static attention_room room_for_attention(const dq_pass *pass, int l, int64_t T) {
+    const dq_config *config = &pass->model->config;
+    int64_t queries = T * config->heads * config->head_width, keys = T * config->kv_heads * config->head_width;
+    float *first = pass->attention_gradients, *second = first ? first + queries + keys : NULL;
+    if (!first) {
+        first = pass->block[l].gate;
+        second = pass->block[l].up;
+    }
+    return (attention_room){.dq = first, .dk = first + queries, .do_ = second, .dv = second + queries};
+}
+
 /* h' = h + attention(x1) Wo^T, x1 = rmsnorm(h): dhidden turns from the gradient of h' to that of h. */
 static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool needed) {
     const dq_config *config = &pass->model->config;
     const dq_layer *layer = &pass->model->layer[l];
     dq_block *block = &pass->block[l];
     int64_t T = span->tokens;
+    attention_room room = room_for_attention(pass, l, T);
     report(pass, compute, l, DQ_O, pass->dhidden, block->o, T);
-    dq_linear_backward(pass, compute, &layer->linear[DQ_O].active, pass->dhidden, pass->do_, T, false);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_O].active, pass->dhidden, room.do_, T, false);
     dq_attention attention = dq_block_attention(pass, l, span);
     /* Four products: of dv, dp, dq and dk. The scores, made again, are a fifth that is not counted. */
     double products = compute->profile ? 8 * dq_attention_pairs(&attention) : 0;
     dq_operation before = dq_profile_enter(compute->profile, DQ_ATTENTION_BACKWARD, products);
-    compute->kernels->attention_backward(compute, &attention, pass->do_, pass->delta, pass->dq, pass->dk, pass->dv);
+    compute->kernels->attention_backward(compute, &attention, room.do_, pass->delta, room.dq, room.dk, room.dv);
     dq_profile_return(compute->profile, before);
-    const float *dq = through_rotation(pass, compute, layer->q_norm, block->q_raw, block->rq, pass->dq, block->q,
-                                       config->heads, span);
-    const float *dk = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, pass->dk, block->k,
+    const float *dq =
+        through_rotation(pass, compute, layer->q_norm, block->q_raw, block->rq, room.dq, block->q, config->heads, span);
+    const float *dk = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, room.dk, block->k,
                                        config->kv_heads, span);
     dq_pass_norm(pass, compute, pass->normed, NULL, pass->hidden[l], layer->input_norm, T);
     report(pass, compute, l, DQ_Q, dq, pass->normed, T);
     report(pass, compute, l, DQ_K, dk, pass->normed, T);
-    report(pass, compute, l, DQ_V, pass->dv, pass->normed, T);
+    report(pass, compute, l, DQ_V, room.dv, pass->normed, T);
     if (!needed) return;
     dq_linear_backward(pass, compute, &layer->linear[DQ_Q].active, dq, pass->dnormed, T, false);
     dq_linear_backward(pass, compute, &layer->linear[DQ_K].active, dk, pass->dnormed, T, true);
-    dq_linear_backward(pass, compute, &layer->linear[DQ_V].active, pass->dv, pass->dnormed, T, true);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_V].active, room.dv, pass->dnormed, T, true);
     norm_backward(pass, compute, pass->dhidden, norm_gradient(pass->want.input_norm, l), pass->dnormed, pass->hidden[l],
                   layer->input_norm, block->r1, T);
 }

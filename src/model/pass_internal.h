@@ -39,11 +39,12 @@ struct dq_pass {
     float *final;    /* [T, D]: after the final norm */
     float *final_r;  /* [T] */
     /* training */
-    float *dhidden;      /* [T, D]: gradient of the residual stream */
-    float *dnormed;      /* [T, D] */
-    float *dq, *dk, *dv; /* [T, H d], [T, K d] twice */
-    float *delta;        /* [T, H] */
-    float *do_;          /* [T, H d] */
+    float *dhidden; /* [T, D]: gradient of the residual stream */
+    float *dnormed; /* [T, D] */
+    float *delta;   /* [T, H] */
+    /* [T, 2 (H + K) d]: gradients of q, k, o and v; NULL where they find room in the block's gate and up, which the backward is
+     * done with when it comes to attention. */
+    float *attention_gradients;
     /* loss */
     int64_t loss_rows;             /* label tokens per chunk */
     float *picked;                 /* [loss_rows, D] */

@@ -64,12 +64,10 @@ static void lay_out_layers(dq_pass *pass, const dq_config *config, dq_arena *are
 static void lay_out_training(dq_pass *pass, const dq_config *config, dq_arena *arena) {
     int64_t T = pass->options.capacity, queries = (int64_t)config->heads * config->head_width,
             keys = (int64_t)config->kv_heads * config->head_width;
-    pass->dhidden = floats(arena, T, config->hidden);
+    pass->dhidden = pass->final; /* which nobody needs once the backward begins */
     pass->dnormed = floats(arena, T, config->hidden);
-    pass->dq = floats(arena, T, queries);
-    pass->dk = floats(arena, T, keys);
-    pass->dv = floats(arena, T, keys);
-    pass->do_ = floats(arena, T, queries);
+    bool apart = queries + keys > config->intermediate; /* see dq_pass.attention_gradients */
+    pass->attention_gradients = apart ? floats(arena, T, 2 * (queries + keys)) : NULL;
     pass->delta = floats(arena, T, config->heads);
     pass->dpicked = floats(arena, pass->loss_rows, config->hidden);
 }
