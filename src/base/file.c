@@ -47,6 +47,10 @@ void dq_map_close(dq_map *map) {
     memset(map, 0, sizeof *map);
 }
 
+void dq_map_forget(const dq_map *map) {
+    if (map->data) madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED); /* a hint; nobody can have written */
+}
+
 dlqat_status dq_read_file(const char *path, char **text, size_t *size, dlqat_error *error) {
     *text = NULL;
     FILE *stream = fopen(path, "rbe");

@@ -12,6 +12,8 @@ typedef struct dq_map {
 
 dlqat_status dq_map_open(dq_map *map, const char *path, dlqat_error *error);
 void dq_map_close(dq_map *map);
+/* Takes the file's pages out of this process's memory; whoever reads them again gets them from the system's cache, or the disk. */
+void dq_map_forget(const dq_map *map);
 
 /* The whole file, NUL-terminated (the NUL is not counted in *size); freed with free(). size may be NULL. */
 dlqat_status dq_read_file(const char *path, char **text, size_t *size, dlqat_error *error);

@@ -81,6 +81,10 @@ static const dq_option_row table[] = {
     CHOICE("start", start, "auto|minmax|l4q", "auto", GRIDS, 0, RECIPE,
            "Scale and offset before training: each group's extremes mapped to the ends of the grid, or L4Q's symmetric "
            "start."),
+    CHOICE(
+        "base-storage", base_storage, "given|int8", "given", TRAINING, 0, RECIPE,
+        "The frozen weights: as the file has them, mapped; or encoded in memory in 8 bits over each group's extremes, "
+        "which loses a little and needs the file no more."),
     INTEGER("lora-rank", lora_rank, "N", "auto", 1, 4096, TRAINING, RECIPE,
             "Rank of the adapter B A; auto: the recipe's (dlqat: 16)."),
     REAL("lora-alpha", lora_alpha, "auto", 1e-6, FLT_MAX, TRAINING, RECIPE,
@@ -139,8 +143,7 @@ static const dq_option_row table[] = {
     INTEGER("save-total-limit", save_total_limit, "N", "2", 0, 1 << 30, TRAINING, RUN,
             "Keep so many of the latest checkpoints, and the best by validation; 0: all."),
 
-    FLAG("profile", profile, DLQAT_TRAIN, RUN,
-         "Say at the end where the time went, by operation; also in summary.json."),
+    FLAG("profile", profile, ONE_RUN, RUN, "Say at the end where the time went, by operation; also in summary.json."),
 
     STRING("ppl", ppl, "TEXTFILE", NULL, DLQAT_EVAL | DLQAT_COMPARE, 0, EVALUATION, "Perplexity of this text."),
     STRING("ppl-protocol", ppl_protocol, "A,B,..", "window", DLQAT_EVAL | DLQAT_COMPARE, 0, EVALUATION,

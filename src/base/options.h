@@ -25,15 +25,16 @@ typedef struct dq_settings {
     /* files */
     char *model, *data, *out, *config, *resume, *json;
     /* recipe */
-    char *method;      /* NULL in compare */
-    char *methods;     /* compare: names with commas between them */
-    char *range;       /* minmax | fixed | adaptive; NULL: the recipe's. The same for the next four. */
-    char *magnitude;   /* on | off */
-    char *offset;      /* float | none */
-    char *clip_mask;   /* code | value | value-closed */
-    char *start;       /* minmax | l4q */
-    int64_t lora_rank; /* DQ_AUTO: the recipe's */
-    double lora_alpha; /* NaN: the recipe's */
+    char *method;       /* NULL in compare */
+    char *methods;      /* compare: names with commas between them */
+    char *range;        /* minmax | fixed | adaptive; NULL: the recipe's. The same for the next four. */
+    char *magnitude;    /* on | off */
+    char *offset;       /* float | none */
+    char *clip_mask;    /* code | value | value-closed */
+    char *start;        /* minmax | l4q */
+    char *base_storage; /* given | int8 */
+    int64_t lora_rank;  /* DQ_AUTO: the recipe's */
+    double lora_alpha;  /* NaN: the recipe's */
     /* grid */
     int64_t bits;
     int64_t group_size;  /* -1: per output channel; DQ_AUTO: the largest of 128, 64, 32 that divides every tensor */

@@ -329,6 +329,10 @@ void dq_gguf_close(dq_gguf *file) {
     dq_free(file);
 }
 
+void dq_gguf_forget(const dq_gguf *file) {
+    dq_map_forget(&file->map);
+}
+
 bool dq_gguf_probe(const char *path) {
     char start[sizeof magic];
     FILE *stream = dq_file_exists(path) ? fopen(path, "rb") : NULL;

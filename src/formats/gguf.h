@@ -16,6 +16,7 @@ typedef struct dq_gguf dq_gguf;
 
 dlqat_status dq_gguf_open(dq_gguf **file, const char *path, dlqat_error *error);
 void dq_gguf_close(dq_gguf *file);
+void dq_gguf_forget(const dq_gguf *file); /* dq_map_forget */
 /* Whether the file begins with GGUF's magic. */
 bool dq_gguf_probe(const char *path);
 const char *dq_gguf_path(const dq_gguf *file);

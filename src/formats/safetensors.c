@@ -231,6 +231,10 @@ void dq_safetensors_close(dq_safetensors *file) {
     dq_free(file);
 }
 
+void dq_safetensors_forget(const dq_safetensors *file) {
+    for (size_t i = 0; i < file->list.count; i++) dq_map_forget(&file->shards[i].map);
+}
+
 size_t dq_safetensors_count(const dq_safetensors *file) {
     return file->count;
 }

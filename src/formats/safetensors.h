@@ -11,6 +11,8 @@ typedef struct dq_safetensors dq_safetensors;
  * or with several model*.safetensors. The tensors' data stay mapped until close. */
 dlqat_status dq_safetensors_open(dq_safetensors **file, const char *path, dlqat_error *error);
 void dq_safetensors_close(dq_safetensors *file);
+/* Takes what was read of the tensors out of memory (dq_map_forget). */
+void dq_safetensors_forget(const dq_safetensors *file);
 
 size_t dq_safetensors_count(const dq_safetensors *file);
 const dq_tensor *dq_safetensors_at(const dq_safetensors *file, size_t index); /* sorted by name */

@@ -65,6 +65,8 @@ typedef struct dq_model {
 /* path: an HF directory, a GGUF file, or a run directory (its model/ is taken). need_tokenizer: missing is an error. */
 dlqat_status dq_model_open(dq_model **model, const char *path, bool need_tokenizer, dlqat_error *error);
 void dq_model_close(dq_model *model);
+/* Takes what was read of the file's weights out of memory; they stay readable. */
+void dq_model_forget(const dq_model *model);
 
 int dq_model_linear_count(const dq_model *model); /* 7 * layers */
 dq_linear *dq_model_linear(dq_model *model, int index);

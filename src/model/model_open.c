@@ -83,6 +83,11 @@ void dq_model_close(dq_model *model) {
     free(model);
 }
 
+void dq_model_forget(const dq_model *model) {
+    if (model->safetensors) dq_safetensors_forget(model->safetensors);
+    if (model->gguf) dq_gguf_forget(model->gguf);
+}
+
 int dq_model_linear_count(const dq_model *model) {
     return DQ_LINEARS_PER_LAYER * model->config.layers;
 }

@@ -14,11 +14,16 @@ size_t dq_plan_weight_bytes(const dq_weight *weight) {
     return codes + 2 * (size_t)a->out * (size_t)dq_affine_groups(a) * scale;
 }
 
-static size_t model_bytes(dq_model *model) {
+/* encoded: the linears are encoded in memory, all but those that are left as they are. */
+static size_t model_bytes(dq_model *model, const dq_settings *settings, bool encoded) {
     size_t bytes = dq_plan_weight_bytes(&model->embedding);
     if (!model->config.tied) bytes += dq_plan_weight_bytes(&model->head);
-    for (int i = 0; i < dq_model_linear_count(model); i++)
+    for (int i = 0; i < dq_model_linear_count(model); i++) {
+        dq_grid grid;
+        bool excluded = false;
+        if (encoded && dq_resolve_grid(model, settings, i, &grid, &excluded, NULL) == DLQAT_OK && !excluded) continue;
         bytes += dq_plan_weight_bytes(&dq_model_linear(model, i)->base);
+    }
     return bytes;
 }
 
@@ -30,7 +35,8 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     DQ_TRY(dq_quantizer_set_plan(&set, model, options, &how, error));
     dq_pass_options pass = {.capacity = plan->capacity, .training = true, .checkpoint = plan->checkpoint};
 
-    plan->weights = model_bytes(model);
+    plan->weights = model_bytes(model, dq_options_settings(options), set.base > 0);
+    plan->base = set.base;
     plan->what = set.what;
     plan->parameters = set.parameters;
     plan->optimizer = set.optimizer;
@@ -44,8 +50,8 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     int64_t accumulation = dq_options_settings(options)->gradient_accumulation_steps;
     if (__builtin_mul_overflow(tokens, (size_t)accumulation, &plan->batch)) plan->batch = SIZE_MAX;
 
-    const size_t items[] = {plan->weights, plan->what,      plan->parameters, plan->optimizer, plan->activations,
-                            plan->scratch, plan->workspace, plan->batch,      plan->logits};
+    const size_t items[] = {plan->weights,     plan->base,    plan->what,      plan->parameters, plan->optimizer,
+                            plan->activations, plan->scratch, plan->workspace, plan->batch,      plan->logits};
     plan->total = 0;
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
         if (items[i] > SIZE_MAX - plan->total)

@@ -19,6 +19,7 @@ typedef struct dq_plan {
 
     /* Bytes. */
     size_t weights; /* of the frozen weights, as the file holds them; mapped: the system can drop and read them again */
+    size_t base;    /* of those that are encoded in memory instead */
     size_t what;    /* W_hat as f32, if resident */
     size_t parameters;  /* trainable numbers, f32 */
     size_t optimizer;   /* their gradients and moments */

@@ -70,6 +70,12 @@ static void lay_out(dq_quantizer_set *set, const dq_quantizer_set_options *how, 
     bytes->parameters = arena->used;
     if (how->training) bytes->optimizer = lay_out_optimizer(set);
     size_t before = arena->used;
+    for (int i = 0; i < set->count && set->base; i++) {
+        const dq_quantizer *q = &set->at[i];
+        if (q->out) dq_fixed_point_lay_out(&set->base[i], q->out, q->in, q->grid.group, arena);
+    }
+    bytes->base = arena->used - before;
+    before = arena->used;
     for (int i = 0; i < set->count && how->resident; i++)
         if (set->at[i].out)
             set->what[i] = dq_arena_take(arena, (size_t)(set->at[i].out * set->at[i].in), sizeof(float));
@@ -96,7 +102,11 @@ static dlqat_status prepare(dq_quantizer_set *set, dq_model *model, const dlqat_
     set->resident = how->resident;
     set->at = calloc((size_t)set->count + 1, sizeof *set->at);
     set->what = calloc((size_t)set->count + 1, sizeof *set->what);
-    if (!set->at || !set->what) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the list of quantizers");
+    const char *storage = dq_options_settings(options)->base_storage;
+    bool encoded = how->training && storage && strcmp(storage, "int8") == 0;
+    if (encoded) set->base = calloc((size_t)set->count + 1, sizeof *set->base);
+    if (!set->at || !set->what || (encoded && !set->base))
+        return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the list of quantizers");
     DQ_TRY(describe(set, options, kernels, error));
     lay_out(set, how, bytes);
     return DLQAT_OK;
@@ -108,7 +118,20 @@ dlqat_status dq_quantizer_set_plan(dq_quantizer_set_bytes *bytes, dq_model *mode
     dlqat_status status = prepare(&set, model, options, how, NULL, bytes, error);
     free(set.at);
     free(set.what);
+    free(set.base);
     return status;
+}
+
+/* Takes the frozen weights into memory, in 8 bits, and the file's out of it. */
+static dlqat_status encode_base(dq_quantizer_set *set, int threads, dlqat_error *error) {
+    for (int i = 0; i < set->count; i++) {
+        dq_quantizer *q = &set->at[i];
+        if (q->out == 0) continue;
+        DQ_TRY(dq_fixed_point_encode(&set->base[i], &q->base, q->grid.bits, q->name, threads, set->scratch, error));
+        q->base = dq_fixed_point_base(&set->base[i]);
+        dq_model_forget(set->model);
+    }
+    return DLQAT_OK;
 }
 
 dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const dlqat_options *options,
@@ -118,6 +141,7 @@ dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const
     if (status == DLQAT_OK) status = dq_arena_reserve(&set->arena, "quantizers", error);
     if (status == DLQAT_OK) {
         lay_out(set, how, &bytes);
+        if (set->base) status = encode_base(set, how->threads, error);
         const dq_settings *settings = dq_options_settings(options);
         for (int i = 0; i < set->count && status == DLQAT_OK; i++)
             if (set->at[i].out) status = dq_quantizer_start(&set->at[i], (uint64_t)settings->seed, set->scratch, error);
@@ -149,6 +173,7 @@ void dq_quantizer_set_close(dq_quantizer_set *set) {
     }
     free(set->at);
     free(set->what);
+    free(set->base);
     dq_arena_release(&set->arena);
     memset(set, 0, sizeof *set);
 }

@@ -5,6 +5,7 @@
 
 #include "base/options.h"
 #include "model/model.h"
+#include "quant/fixed_point.h"
 #include "quant/quantizer.h"
 
 typedef struct dq_quantizer_set {
@@ -14,6 +15,7 @@ typedef struct dq_quantizer_set {
     dq_recipe recipe; /* resolved: the table's row with the options in place */
     bool resident;    /* W_hat of every linear is kept as f32 */
     float **what;     /* [count] [out, in], when resident */
+    dq_affine *base;  /* [count] with --base-storage int8 the frozen weights, else NULL */
     float *scratch;   /* scratch_floats: threads rows, or what a backward of capacity tokens needs */
     size_t scratch_floats;
     dq_arena arena;
@@ -39,10 +41,10 @@ typedef struct dq_quantizer_set_options {
  * The model must outlive the set; closing the set gives the model its own weights back. */
 dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const dlqat_options *options,
                                    const dq_quantizer_set_options *how, const dq_compute *compute, dlqat_error *error);
-/* Bytes that open would take: parameters (and a byte a group for the floor of s), their gradients and moments; W_hat when
- * resident; scratch. */
+/* Bytes that open would take: parameters (and a byte a group for the floor of s), their gradients and moments; the frozen weights
+ * where they are encoded; W_hat when resident; scratch. */
 typedef struct dq_quantizer_set_bytes {
-    size_t parameters, optimizer, what, scratch;
+    size_t parameters, optimizer, base, what, scratch;
 } dq_quantizer_set_bytes;
 dlqat_status dq_quantizer_set_plan(dq_quantizer_set_bytes *bytes, dq_model *model, const dlqat_options *options,
                                    const dq_quantizer_set_options *how, dlqat_error *error);

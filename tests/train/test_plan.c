@@ -95,14 +95,21 @@ static void less_memory_costs_speed_in_order(void **state) {
 static void planned_is_taken(void **state) {
     (void)state;
     dlqat_error error;
-    for (int resident = 0; resident < 2; resident++) {
+    for (int way = 0; way < 3; way++) {
         setup s = open_setup();
+        bool resident = way == 1;
         assert_ok(dlqat_options_set(s.options, "resident-weights", resident ? "on" : "off", &error));
+        assert_ok(dlqat_options_set(s.options, "base-storage", way == 2 ? "int8" : "given", &error));
         dq_plan p = plan_within(&s, 0);
         dq_quantizer_set set = {0};
         dq_quantizer_set_options how = {.training = true, .resident = resident, .threads = 2, .capacity = TOKENS};
         assert_ok(dq_quantizer_set_open(&set, s.model, s.options, &how, &s.compute, &error));
-        size_t planned = p.what + p.parameters + p.optimizer + p.scratch;
+        size_t planned = p.base + p.what + p.parameters + p.optimizer + p.scratch;
+        /* 18432 weights of one byte, and eight bytes for a group of 32; the file's are needed no more, but for the embedding. */
+        if (way == 2) {
+            assert_in_range(p.base, 18432 + 18432 / 32 * 8, 18432 + 18432 / 32 * 8 + 14 * 3 * 64);
+            assert_int_equal(p.weights, 4 * 10240);
+        }
         print_message("quantizers: planned %zu bytes, taken %zu\n", planned, set.arena.capacity);
 
         size_t bookkeeping = (size_t)set.count * 32 * DQ_ALIGNMENT; /* every array begins on a cache line */

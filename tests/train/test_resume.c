@@ -1,77 +1,15 @@
 #define _DEFAULT_SOURCE
 /* Checkpoints: a run that is stopped and continued has bit for bit the weights of one that was not, whatever the recipe and wherever it
  * is cut; and damaged or foreign checkpoints are refused. */
-#include "support.h"
 #include "scratch.h"
+#include "train_support.h"
 
 #include "base/file.h"
-#include "base/random.h"
 #include "train/checkpoint.h"
 
 #include <unistd.h>
 
 #include <math.h>
-
-enum { ROWS = 12, STEPS = 8 };
-
-typedef struct setup {
-    dq_model *model;
-    dq_compute compute;
-    dq_dataset data;
-    dlqat_options *options;
-} setup;
-
-static void open_setup(setup *s, const char *const *words) {
-    dlqat_error error;
-    memset(s, 0, sizeof *s);
-    assert_ok(dq_model_open(&s->model, TEST_FIXTURES "/families/llama3", false, &error));
-    assert_ok(dq_compute_open(&s->compute, NULL, 2, DQ_MULTIPLY_F32, &error));
-    s->options = dlqat_options_new(DLQAT_TRAIN);
-    assert_ok(dlqat_options_set(s->options, "max-steps", "8", &error));
-    assert_ok(dlqat_options_set(s->options, "batch-size", "2", &error));
-    assert_ok(dlqat_options_set(s->options, "bits", "3", &error));
-    assert_ok(dlqat_options_set(s->options, "learning-rate", "0.01", &error));
-    for (; *words; words += 2) assert_ok(dlqat_options_set(s->options, words[0], words[1], &error));
-    /* Rows of 5 to 16 tokens, the first two of each a prompt. */
-    s->data = (dq_dataset){.rows = ROWS, .kind = "text"};
-    s->data.begin = calloc(ROWS + 1, sizeof *s->data.begin);
-    s->data.ids = calloc(ROWS * 16, sizeof *s->data.ids);
-    s->data.learned = calloc(ROWS * 16, 1);
-    for (int i = 0; i < ROWS; i++) {
-        size_t length = 5 + (size_t)i, first = s->data.begin[i];
-        for (size_t j = 0; j < length; j++) {
-            double u = dq_random_uniform(3, DQ_STREAM_SAMPLE, (uint32_t)i, j);
-            s->data.ids[first + j] = (int32_t)(u * (double)s->model->config.vocabulary);
-            s->data.learned[first + j] = j >= 2;
-        }
-        s->data.begin[i + 1] = first + length;
-    }
-}
-
-static void close_setup(setup *s) {
-    dq_dataset_close(&s->data);
-    dlqat_options_free(s->options);
-    dq_model_close(s->model);
-    dq_compute_close(&s->compute);
-}
-
-static dq_trainer *open_trainer(setup *s, bool resident) {
-    dlqat_error error;
-    dq_trainer *trainer;
-    dq_trainer_options with = {
-        .model = s->model, .data = &s->data, .held_out = &s->data, .compute = &s->compute, .resident = resident};
-    assert_ok(dq_trainer_open(&trainer, s->options, &with, &error));
-    return trainer;
-}
-
-static void run_steps(dq_trainer *trainer, int64_t until, double *losses) {
-    dlqat_error error;
-    dq_step_record record;
-    while (dq_trainer_get_state(trainer)->step < until) {
-        assert_ok(dq_trainer_step(trainer, &record, &error));
-        losses[record.step - 1] = record.loss;
-    }
-}
 
 static void check_resume(const char *const *words) {
     setup s;
@@ -136,6 +74,11 @@ static void qalora_resumes(void **state) {
 static void minmax_resumes(void **state) {
     (void)state;
     check_resume((const char *const[]){"method", "dlqat", "range", "minmax", NULL});
+}
+
+static void encoded_base_resumes(void **state) {
+    (void)state;
+    check_resume((const char *const[]){"method", "dlqat", "phase1-steps", "3", "base-storage", "int8", NULL});
 }
 
 static void foreign_and_damaged_checkpoints_are_refused(void **state) {
@@ -215,6 +158,7 @@ int main(void) {
         cmocka_unit_test(l4q_resumes),
         cmocka_unit_test(qalora_resumes),
         cmocka_unit_test(minmax_resumes),
+        cmocka_unit_test(encoded_base_resumes),
         cmocka_unit_test(foreign_and_damaged_checkpoints_are_refused),
         cmocka_unit_test(pruning_keeps_the_newest_and_the_best),
     };
