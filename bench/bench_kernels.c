@@ -5,76 +5,15 @@
  *
  * Median of repeated runs of at least S seconds together (default 0.3), and the best of them, which a busy
  * machine disturbs least; rates are of the best. */
-#define _GNU_SOURCE /* getopt_long, clock_gettime */
+#define _GNU_SOURCE /* getopt_long */
 #include <getopt.h>
-#include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
-
+#include "base/file.h"
 #include "operations.h"
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Twelve sums that never leave the registers: enough for two units of a latency of four or five. */
-enum { CHAINS = 12 };
-
-#define PEAK_LOOP(set, fma)                                                                                            \
-    vector x[CHAINS], factor = set(0.999f), step = set(start);                                                         \
-    for (int i = 0; i < CHAINS; i++) x[i] = set(start + (float)i);                                                     \
-    for (long round = 0; round < rounds; round++)                                                                      \
-        for (int i = 0; i < CHAINS; i++) x[i] = fma(x[i], factor, step);                                               \
-    float sum = 0;                                                                                                     \
-    for (int i = 0; i < CHAINS; i++) sum += ((const float *)&x[i])[0];                                                 \
-    return sum;
-
-#ifdef __x86_64__
-__attribute__((noinline, target("avx2,fma"), optimize("O3"))) static float peak_avx2(long rounds, float start) {
-    typedef __m256 vector;
-    PEAK_LOOP(_mm256_set1_ps, _mm256_fmadd_ps)
-}
-__attribute__((noinline, target("avx512f"), optimize("O3"))) static float peak_avx512(long rounds, float start) {
-    typedef __m512 vector;
-    PEAK_LOOP(_mm512_set1_ps, _mm512_fmadd_ps)
-}
-#endif
-__attribute__((noinline, optimize("O3"))) static float peak_plain(long rounds, float start) {
-    typedef float vector;
-#define SAME(x) (x)
-    PEAK_LOOP(SAME, fmaf)
-}
-
-/* f32 operations per second of the registers alone, on so many threads. */
-static double peak(const char *variant, int threads) {
-    float (*loop)(long, float) = peak_plain;
-    int width = 1;
-#ifdef __x86_64__
-    if (!strcmp(variant, "avx2") || !strcmp(variant, "c")) loop = peak_avx2, width = 8;
-    if (!strcmp(variant, "avx512")) loop = peak_avx512, width = 16;
-#else
-    (void)variant;
-#endif
-    const long rounds = 10000000;
-    double best = 0;
-    for (int attempt = 0; attempt < 5; attempt++) {
-        double sink = 0, start = now();
-#pragma omp parallel num_threads(threads) reduction(+ : sink)
-        sink += loop(rounds, 1);
-        double rate = 2.0 * CHAINS * width * (double)rounds * threads / (now() - start);
-        if (rate > best && sink != 0) best = rate;
-    }
-    return best;
-}
+#include "register_peak.h"
 
 static int ascending(const void *x, const void *y) {
     double a = *(const double *)x, b = *(const double *)y;
@@ -90,9 +29,9 @@ static void measure(const operation *o, const int64_t *size, const dq_compute *c
     int runs = 0;
     trial_run(t, compute);
     while (runs < MOST_RUNS && (all < seconds || runs < 3)) {
-        double start = now();
+        double start = dq_seconds();
         o->run(t, compute);
-        times[runs] = now() - start;
+        times[runs] = dq_seconds() - start;
         all += times[runs++];
     }
     qsort(times, (size_t)runs, sizeof times[0], ascending);
@@ -142,7 +81,7 @@ int main(int argc, char **argv) {
             fprintf(stderr, "bench_kernels: %s\n", error.message);
             return 1;
         }
-        double most = peak(kernels->name, compute.threads);
+        double most = register_peak(kernels->name, compute.threads);
         printf("peak                fused multiply-adds, %d threads %-7s %34.1f GFLOP/s\n", compute.threads,
                kernels->name, most * 1e-9);
         for (int j = 0; j < operation_count(); j++) {
