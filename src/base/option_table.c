@@ -188,7 +188,7 @@ static const dq_option_row table[] = {
     CHOICE("resident-weights", resident_weights, "auto|on|off", "auto", PASSES, 0, MACHINE,
            "Keep all weights as f32 in memory; auto: if they fit."),
     INTEGER("threads", threads, "N", "0", 0, 4096, COMPUTING, MACHINE, "0: as many as the process may run on."),
-    CHOICE("kernels", kernels, "auto|c|avx2|avx512", "auto", COMPUTING, 0, MACHINE,
+    CHOICE("kernels", kernels, "auto|c|avx2|avx512|avx512bf16|amx", "auto", COMPUTING, 0, MACHINE,
            "The variant of the arithmetic; auto: the fastest that this processor has."),
 };
 

@@ -1,123 +1,64 @@
 /* Which variant of the kernels runs: chosen by what the processor and the system support when the program runs.
  *
- * A new operation gets one row `.operation = dq_operation_VARIANT` in every table below, in the place where struct
- * dq_kernels has it; where a variant has nothing better, the reference's function. variant.h lists the other steps. */
+ * A new operation gets one row in OPERATIONS, in the place where struct dq_kernels has it. variant.h lists the other
+ * steps. */
 #include "kernels/variant.h"
 
 #include <omp.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "kernels/processor.h"
 #include "kernels/workspace.h"
-
-#if defined DQ_HAVE_AVX2 || defined DQ_HAVE_AVX512
-#include <cpuid.h>
-#endif
 
 DQ_VARIANT_DECLARE(c);
 DQ_VARIANT_DECLARE(avx2);
 DQ_VARIANT_DECLARE(avx512);
+DQ_VARIANT_DECLARE(avx512bf16);
+DQ_VARIANT_DECLARE(amx);
 
 static bool always(void) {
     return true;
 }
 
-#if defined DQ_HAVE_AVX2 || defined DQ_HAVE_AVX512
-/* Asked of the processor itself: not every compiler knows the word. */
-static bool have_f16c(void) {
-    unsigned a, b, c, d;
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
-}
-#endif
-
-#ifdef DQ_HAVE_AVX2
-/* The compiler's test covers the system too, which must save the wide registers. */
-static bool have_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && have_f16c();
-}
-#endif
-
-#ifdef DQ_HAVE_AVX512
-static bool have_avx512(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma") &&
-           have_f16c();
-}
-#endif
+/* Every operation but the matrix product, as the variant v has it. */
+/* clang-format off: a row each */
+#define OPERATIONS(v)                                                                                                  \
+    .rmsnorm_forward = dq_rmsnorm_forward_##v,                                                                         \
+    .rmsnorm_backward = dq_rmsnorm_backward_##v,                                                                       \
+    .rope = dq_rope_##v,                                                                                               \
+    .swiglu_forward = dq_swiglu_forward_##v,                                                                           \
+    .swiglu_backward = dq_swiglu_backward_##v,                                                                         \
+    .attention_forward = dq_attention_forward_##v,                                                                     \
+    .attention_backward = dq_attention_backward_##v,                                                                   \
+    .cross_entropy = dq_cross_entropy_##v,                                                                             \
+    .adamw = dq_adamw_##v,                                                                                             \
+    .add = dq_add_##v,                                                                                                 \
+    .bias_forward = dq_bias_forward_##v,                                                                               \
+    .bias_backward = dq_bias_backward_##v,                                                                             \
+    .sum_of_squares = dq_sum_of_squares_##v,                                                                           \
+    .fakequant_adapt = dq_fakequant_adapt_##v,                                                                         \
+    .fakequant_codes = dq_fakequant_codes_##v,                                                                         \
+    .fakequant_decode = dq_fakequant_decode_##v,                                                                       \
+    .fakequant_backward = dq_fakequant_backward_##v
+/* clang-format on */
 
 static const struct variant {
     bool (*usable)(void);
     dq_kernels kernels;
 } variants[] = {
-    {always,
-     {
-         .name = "c",
-         .gemm = dq_gemm_c,
-         .rmsnorm_forward = dq_rmsnorm_forward_c,
-         .rmsnorm_backward = dq_rmsnorm_backward_c,
-         .rope = dq_rope_c,
-         .swiglu_forward = dq_swiglu_forward_c,
-         .swiglu_backward = dq_swiglu_backward_c,
-         .attention_forward = dq_attention_forward_c,
-         .attention_backward = dq_attention_backward_c,
-         .cross_entropy = dq_cross_entropy_c,
-         .adamw = dq_adamw_c,
-         .add = dq_add_c,
-         .bias_forward = dq_bias_forward_c,
-         .bias_backward = dq_bias_backward_c,
-         .sum_of_squares = dq_sum_of_squares_c,
-         .fakequant_adapt = dq_fakequant_adapt_c,
-         .fakequant_codes = dq_fakequant_codes_c,
-         .fakequant_decode = dq_fakequant_decode_c,
-         .fakequant_backward = dq_fakequant_backward_c,
-     }},
+    {always, {.name = "c", .gemm = dq_gemm_c, OPERATIONS(c)}},
 #ifdef DQ_HAVE_AVX2
-    {have_avx2,
-     {
-         .name = "avx2",
-         .gemm = dq_gemm_avx2,
-         .rmsnorm_forward = dq_rmsnorm_forward_avx2,
-         .rmsnorm_backward = dq_rmsnorm_backward_avx2,
-         .rope = dq_rope_avx2,
-         .swiglu_forward = dq_swiglu_forward_avx2,
-         .swiglu_backward = dq_swiglu_backward_avx2,
-         .attention_forward = dq_attention_forward_avx2,
-         .attention_backward = dq_attention_backward_avx2,
-         .cross_entropy = dq_cross_entropy_avx2,
-         .adamw = dq_adamw_avx2,
-         .add = dq_add_avx2,
-         .bias_forward = dq_bias_forward_avx2,
-         .bias_backward = dq_bias_backward_avx2,
-         .sum_of_squares = dq_sum_of_squares_avx2,
-         .fakequant_adapt = dq_fakequant_adapt_avx2,
-         .fakequant_codes = dq_fakequant_codes_avx2,
-         .fakequant_decode = dq_fakequant_decode_avx2,
-         .fakequant_backward = dq_fakequant_backward_avx2,
-     }},
+    {dq_have_avx2, {.name = "avx2", .gemm = dq_gemm_avx2, OPERATIONS(avx2)}},
 #endif
 #ifdef DQ_HAVE_AVX512
-    {have_avx512,
-     {
-         .name = "avx512",
-         .gemm = dq_gemm_avx512,
-         .rmsnorm_forward = dq_rmsnorm_forward_avx512,
-         .rmsnorm_backward = dq_rmsnorm_backward_avx512,
-         .rope = dq_rope_avx512,
-         .swiglu_forward = dq_swiglu_forward_avx512,
-         .swiglu_backward = dq_swiglu_backward_avx512,
-         .attention_forward = dq_attention_forward_avx512,
-         .attention_backward = dq_attention_backward_avx512,
-         .cross_entropy = dq_cross_entropy_avx512,
-         .adamw = dq_adamw_avx512,
-         .add = dq_add_avx512,
-         .bias_forward = dq_bias_forward_avx512,
-         .bias_backward = dq_bias_backward_avx512,
-         .sum_of_squares = dq_sum_of_squares_avx512,
-         .fakequant_adapt = dq_fakequant_adapt_avx512,
-         .fakequant_codes = dq_fakequant_codes_avx512,
-         .fakequant_decode = dq_fakequant_decode_avx512,
-         .fakequant_backward = dq_fakequant_backward_avx512,
-     }},
+    {dq_have_avx512, {.name = "avx512", .gemm = dq_gemm_avx512, OPERATIONS(avx512)}},
+#endif
+#ifdef DQ_HAVE_AVX512BF16
+    {dq_have_avx512bf16, {.name = "avx512bf16", .gemm = dq_gemm_avx512bf16, OPERATIONS(avx512)}},
+#endif
+#ifdef DQ_HAVE_AMX
+    {dq_have_amx, {.name = "amx", .gemm = dq_gemm_amx, OPERATIONS(avx512)}},
 #endif
 };
 

@@ -30,8 +30,8 @@ typedef struct dq_compute {
 
 /* C[m, n] = A[m, k] B[k, n], or += with accumulate. Element (i, p) of A lies at a[i * a_row + p * a_column], (p, j) of B
  * at b[p * b_row + j * b_column], (i, j) of C at c[i * c_row + j]. So a transposed operand is a pair of strides.
- * Each element of C is one sum over p in ascending order within blocks of fixed size: its bits do not depend on where
- * in C it lies, nor on threads. */
+ * Each element of C is one sum over p in an order that depends on k alone: its bits do not depend on where in C it
+ * lies, nor on threads. With DQ_MULTIPLY_BF16 operands and sums below 2^-126 may count as zero. */
 typedef struct dq_gemm {
     int64_t m, n, k;
     const float *a;
@@ -68,7 +68,7 @@ typedef struct dq_adamw {
 } dq_adamw;
 
 struct dq_kernels {
-    const char *name; /* "c", "avx2", "avx512" */
+    const char *name; /* "c", "avx2", "avx512", "avx512bf16", "amx" */
 
     void (*gemm)(const dq_compute *compute, const dq_gemm *g);
 

@@ -2,8 +2,9 @@
  * define them and by dispatch.c.
  *
  * To add an operation: a pointer in struct dq_kernels (kernels.h), its prototype in DQ_VARIANT_DECLARE, a row in
- * dispatch.c, a plain definition in reference/, and a case in tests/kernels/operations.c. A variant that has no
- * definition of its own names the reference's in dispatch.c. */
+ * dispatch.c, a plain definition in reference/, one in vector/ (or the reference's file among the sources of every
+ * variant, floor.cmake), a row in tests/kernels/emulated.c and a case in tests/kernels/operations.c. avx512bf16 and amx
+ * are avx512 with another matrix product. */
 #ifndef DQ_KERNELS_VARIANT_H
 #define DQ_KERNELS_VARIANT_H
 

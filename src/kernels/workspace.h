@@ -6,12 +6,24 @@
 #include "kernels/kernels.h"
 
 enum {
-    /* The packed operands of one pass of the matrix product: at most these sizes, whatever the variant. Rows and
-     * columns are multiples of every variant's register tile (6, 12, 14 rows; 16, 32, 64 columns). */
+    /* The packed operands of one pass of the matrix product: at most these sizes, whatever the variant (slivers.h).
+     * Rows and columns are multiples of every variant's sliver (6, 12, 32 rows; 16, 32 columns); 2,048 rows are one panel. */
+    DQ_GEMM_ROWS = 2112,
+    /* f32: a sliver of A and one of B fit into L1, a chunk of A (144 x 320 x 4 bytes = 180 KB) into L2. */
     DQ_GEMM_DEPTH = 320,
-    DQ_GEMM_ROWS = 2016,
     DQ_GEMM_COLUMNS = 3072,
-    DQ_WORKSPACE_SHARED = (DQ_GEMM_ROWS + DQ_GEMM_COLUMNS) * DQ_GEMM_DEPTH * 4,
+    DQ_GEMM_CHUNK_ROWS = 144,
+    /* Pairs of bf16: what follows one sliver of B through L1 is light, so blocks are long instead, because every block
+     * passes over C once more; with 1024 steps the sums of most layers of small models are one block. A chunk of A takes
+     * 288 KB of L2, of the larger L2 beside tiles 512 KB. */
+    DQ_BF16_DEPTH = 1024,
+    DQ_BF16_COLUMNS = 2048,
+    DQ_BF16_CHUNK_ROWS_DOTS = 144,
+    DQ_BF16_CHUNK_ROWS_TILES = 256,
+
+    DQ_WORKSPACE_F32 = (DQ_GEMM_ROWS + DQ_GEMM_COLUMNS) * DQ_GEMM_DEPTH * 4,
+    DQ_WORKSPACE_BF16 = (DQ_GEMM_ROWS + DQ_BF16_COLUMNS) * DQ_BF16_DEPTH * 2,
+    DQ_WORKSPACE_SHARED = DQ_WORKSPACE_F32 > DQ_WORKSPACE_BF16 ? DQ_WORKSPACE_F32 : DQ_WORKSPACE_BF16,
     DQ_WORKSPACE_THREAD = 1024 * 1024
 };
 

@@ -2,26 +2,28 @@
 
 #include "kernels/variant.h"
 
-DQ_VARIANT_DECLARE(c);
 DQ_VARIANT_DECLARE(plain16);
+DQ_VARIANT_DECLARE(plain16dots);
+DQ_VARIANT_DECLARE(plain16tiles);
 
-const dq_kernels *dq_kernels_emulated(void) {
-    static const dq_kernels kernels = {
-        .name = "plain16",
-        .gemm = dq_gemm_plain16,
-        .rmsnorm_forward = dq_rmsnorm_forward_plain16,
-        .rmsnorm_backward = dq_rmsnorm_backward_plain16,
-        .rope = dq_rope_plain16,
-        .swiglu_forward = dq_swiglu_forward_plain16,
-        .swiglu_backward = dq_swiglu_backward_plain16,
-        .attention_forward = dq_attention_forward_plain16,
-        .attention_backward = dq_attention_backward_plain16,
-        .cross_entropy = dq_cross_entropy_plain16,
-        .adamw = dq_adamw_plain16,
-        .add = dq_add_plain16,
-        .bias_forward = dq_bias_forward_plain16,
-        .bias_backward = dq_bias_backward_plain16,
-        .sum_of_squares = dq_sum_of_squares_plain16,
+/* clang-format off: a row each */
+#define OPERATIONS                                                                                                     \
+    .rmsnorm_forward = dq_rmsnorm_forward_plain16, .rmsnorm_backward = dq_rmsnorm_backward_plain16,                    \
+    .rope = dq_rope_plain16, .swiglu_forward = dq_swiglu_forward_plain16,                                              \
+    .swiglu_backward = dq_swiglu_backward_plain16, .attention_forward = dq_attention_forward_plain16,                  \
+    .attention_backward = dq_attention_backward_plain16, .cross_entropy = dq_cross_entropy_plain16,                    \
+    .adamw = dq_adamw_plain16, .add = dq_add_plain16, .bias_forward = dq_bias_forward_plain16,                         \
+    .bias_backward = dq_bias_backward_plain16, .sum_of_squares = dq_sum_of_squares_plain16
+/* clang-format on */
+
+const dq_kernels *kernels_to_test(size_t index, bool *usable) {
+    static const dq_kernels emulated[] = {
+        {.name = "plain16", .gemm = dq_gemm_plain16, OPERATIONS},
+        {.name = "plain16dots", .gemm = dq_gemm_plain16dots, OPERATIONS},
+        {.name = "plain16tiles", .gemm = dq_gemm_plain16tiles, OPERATIONS},
     };
-    return &kernels;
+    size_t count = dq_kernels_count();
+    if (index < count) return dq_kernels_at(index, usable);
+    *usable = true;
+    return index - count < sizeof emulated / sizeof emulated[0] ? &emulated[index - count] : NULL;
 }

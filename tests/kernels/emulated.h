@@ -1,9 +1,11 @@
-/* The vector kernels compiled over the primitives in plain C, 16 wide: what AVX-512 does, on any machine. */
+/* The vector kernels compiled over primitives in plain C, on any machine: "plain16" is what AVX-512 does, "plain16dots"
+ * and "plain16tiles" have the bf16 products of avx512bf16 and amx. */
 #ifndef DQ_TESTS_KERNELS_EMULATED_H
 #define DQ_TESTS_KERNELS_EMULATED_H
 
 #include "kernels/kernels.h"
 
-const dq_kernels *dq_kernels_emulated(void);
+/* Every variant of the library, then the emulated ones. NULL: no more. usable as of dq_kernels_at. */
+const dq_kernels *kernels_to_test(size_t index, bool *usable);
 
 #endif

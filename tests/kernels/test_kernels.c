@@ -1,4 +1,4 @@
-/* Every operation, in every variant that runs here and in the emulated one, against f64, for 1, 2 and 3 threads, whose
+/* Every operation, in every variant that runs here and in the emulated ones, against f64, for 1, 2 and 3 threads, whose
  * bits must agree. */
 #include "support.h"
 
@@ -44,9 +44,9 @@ static void check(const operation *o, const dq_kernels *kernels, double *worst, 
 
 static void test_operation(void **state) {
     const operation *o = *state;
-    for (size_t i = 0; i <= dq_kernels_count(); i++) {
-        bool usable = true;
-        const dq_kernels *kernels = i < dq_kernels_count() ? dq_kernels_at(i, &usable) : dq_kernels_emulated();
+    bool usable;
+    const dq_kernels *kernels;
+    for (size_t i = 0; (kernels = kernels_to_test(i, &usable)); i++) {
         if (!usable) {
             print_message("%s: %s not run, the processor lacks it\n", o->name, kernels->name);
             continue;
@@ -54,7 +54,7 @@ static void test_operation(void **state) {
         double worst;
         char where[300] = "";
         check(o, kernels, &worst, where, sizeof where);
-        print_message("%-20s %-8s at most %.3f of what is allowed\n", o->name, kernels->name, worst);
+        print_message("%-20s %-12s at most %.3f of what is allowed\n", o->name, kernels->name, worst);
     }
 }
 

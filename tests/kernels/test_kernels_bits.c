@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "base/half.h"
 #include "emulated.h"
 #include "kernels/kernels.h"
 #include "operations.h"
@@ -14,11 +15,9 @@ static void in_every_variant(check *c) {
     dlqat_error error;
     dq_compute compute;
     assert_ok(dq_compute_open(&compute, "c", 2, DQ_MULTIPLY_F32, &error));
-    for (size_t i = 0; i <= dq_kernels_count(); i++) {
-        bool usable = true;
-        compute.kernels = i < dq_kernels_count() ? dq_kernels_at(i, &usable) : dq_kernels_emulated();
+    bool usable;
+    for (size_t i = 0; (compute.kernels = kernels_to_test(i, &usable)); i++)
         if (usable) c(&compute);
-    }
     dq_compute_close(&compute);
 }
 
@@ -33,7 +32,7 @@ static float *values(size_t n, uint32_t seed) {
     return x;
 }
 
-static void elements_of(const dq_compute *compute) {
+static void elements_multiplied(const dq_compute *compute) {
     /* Large enough that the whole and its rows go different ways through the vector products. */
     enum { M = 101, N = 523, K = 700 };
     float *a = values(M * K, 1), *b = values(N * K, 2), *c = values(M * N, 3), *alone = values(M * N, 4);
@@ -81,6 +80,14 @@ static void elements_of(const dq_compute *compute) {
     free(c);
     free(alone);
     free(turned);
+}
+
+static void elements_of(const dq_compute *compute) {
+    dq_compute here = *compute;
+    here.multiply = DQ_MULTIPLY_F32;
+    elements_multiplied(&here);
+    here.multiply = DQ_MULTIPLY_BF16;
+    elements_multiplied(&here);
 }
 
 static void test_elements(void **state) {
@@ -214,6 +221,41 @@ static void test_not_hidden(void **state) {
     in_every_variant(nan_passes);
 }
 
+/* Subnormal operands and sums may count as zero in products of bf16, and nothing else. */
+static void tiny_at_most_lost(const dq_compute *compute) {
+    enum { N = 40 };
+    float *a = values(N * N, 1), *b = values(N * N, 2), *c = values(N * N, 3);
+    for (int i = 0; i < N * N; i++) {
+        a[i] = dq_bf16_to_f32(dq_f32_to_bf16(a[i]));
+        b[i] = dq_bf16_to_f32(dq_f32_to_bf16(b[i])) * (i % N % 2 ? 0x1p-127f : 0x1p-60f);
+    }
+    dq_compute here = *compute;
+    here.multiply = DQ_MULTIPLY_BF16;
+    dq_gemm g = {.m = N, .n = N, .k = N, .a = a, .a_row = N, .a_column = 1, .b = b, .b_row = N, .b_column = 1, .c = c};
+    g.c_row = N;
+    here.kernels->gemm(&here, &g);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            double want = 0, size = 0;
+            for (int p = 0; p < N; p++) {
+                want += (double)a[i * N + p] * b[p * N + j];
+                size += fabs((double)a[i * N + p] * b[p * N + j]);
+            }
+            /* One operand and two sums for each step. */
+            double allowed = 3 * N * 0x1p-126 + N * 0x1p-24 * size;
+            if (!(fabs(c[i * N + j] - want) <= allowed))
+                fail_msg("%s: %.9g, wanted %.9g", compute->kernels->name, c[i * N + j], want);
+        }
+    free(a);
+    free(b);
+    free(c);
+}
+
+static void test_tiny(void **state) {
+    (void)state;
+    in_every_variant(tiny_at_most_lost);
+}
+
 static void test_choice(void **state) {
     (void)state;
     dlqat_error error;
@@ -293,7 +335,8 @@ static void test_as_torch(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elements),   cmocka_unit_test(test_decoded), cmocka_unit_test(test_same_as_reference),
-        cmocka_unit_test(test_not_hidden), cmocka_unit_test(test_choice),  cmocka_unit_test(test_as_torch),
+        cmocka_unit_test(test_not_hidden), cmocka_unit_test(test_tiny),    cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_as_torch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,31 @@ DQ_INLINE void dq_tile(int rows, int64_t depth, const float *a, int64_t a_row, i
     }
 }
 
+/* Rows of C lie far apart: have them fetched while the sums are made. */
+DQ_INLINE void dq_tile_prefetch(int rows, const float *c, int64_t c_row) {
+    for (int i = 0; i < rows; i++) __builtin_prefetch(c + i * c_row, 1);
+}
+
+/* The first `columns` columns of the tile (all if there are more) into C, or added to it. */
+DQ_INLINE void dq_tile_store(int rows, dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS], float *c, int64_t c_row,
+                             int64_t columns, bool accumulate) {
+    if (columns >= DQ_TILE_COLUMNS) {
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < DQ_TILE_VECTORS; v++) {
+                float *to = c + i * c_row + v * DQ_VEC_WIDTH;
+                dq_vec_store(to, accumulate ? dq_vec_add(dq_vec_load(to), sum[i][v]) : sum[i][v]);
+            }
+        return;
+    }
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < DQ_TILE_VECTORS && v * DQ_VEC_WIDTH < columns; v++) {
+            int count = (int)columns - v * DQ_VEC_WIDTH;
+            float *to = c + i * c_row + v * DQ_VEC_WIDTH;
+            dq_vec before = accumulate ? dq_vec_load_part(to, count) : dq_vec_zero();
+            dq_vec_store_part(to, accumulate ? dq_vec_add(before, sum[i][v]) : sum[i][v], count);
+        }
+}
+
 /* Calls f(rows, ...) with rows as a constant expression, so that the always-inlined f is compiled once for each. */
 #define DQ_TILE_SWITCH(rows, f, ...)                                                                                   \
     do {                                                                                                               \

@@ -13,8 +13,8 @@
  *   total, top                 sum and largest of the lanes, in a fixed order
  *   transpose                  of DQ_VEC_WIDTH vectors
  *
- * DQ_VARIANT names the variant that is being compiled (floor.cmake): avx2, avx512, or plain16, an emulation in C of
- * vectors of 16 with which the tests run what this machine may lack. */
+ * DQ_VARIANT names the variant that is being compiled (floor.cmake): avx2, avx512 and so on, or plain16, an
+ * emulation in C of vectors of 16 with which the tests run what this machine may lack. */
 #ifndef DQ_KERNELS_VECTOR_VEC_H
 #define DQ_KERNELS_VECTOR_VEC_H
 

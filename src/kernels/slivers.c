@@ -1,0 +1,188 @@
+#include "kernels/slivers.h"
+
+#include <omp.h>
+
+#include "kernels/workspace.h"
+
+enum {
+    /* Several tasks a thread even out what the threads get to do. */
+    TASKS_EACH = 16,
+    /* A as a whole may take this much of L2 on the narrow way. */
+    NARROW_BYTES = 256 * 1024
+};
+
+static int64_t ceil_div(int64_t x, int64_t y) {
+    return (x + y - 1) / y;
+}
+static int64_t round_up(int64_t x, int64_t unit) {
+    return ceil_div(x, unit) * unit;
+}
+static int64_t min_of(int64_t x, int64_t y) {
+    return x < y ? x : y;
+}
+
+/* As many equal parts as `most` asks for, each a multiple of unit. */
+static int64_t part_of(int64_t whole, int64_t most, int64_t unit) {
+    return round_up(ceil_div(whole, ceil_div(whole, most)), unit);
+}
+
+/* The operands and how they are cut. */
+typedef struct product {
+    const dq_slivers *s;
+    const dq_gemm *g;
+    dq_operand a, b;
+    int64_t depth;                      /* of a block of the sum; the last may be shorter */
+    unsigned char *packed_a, *packed_b; /* room for them */
+} product;
+
+/* Rows [top, top + rows) times columns [left, left + columns) of the block of the sum that is packed. */
+typedef struct panel {
+    int64_t top, rows, left, columns, start;
+    int depth, steps; /* of the block, and of its slivers */
+} panel;
+
+static int64_t sliver_bytes(const dq_slivers *s, int lanes, int64_t steps) {
+    return lanes * steps * s->value_bytes;
+}
+
+static unsigned char *sliver_of_a(const product *x, const panel *at, int64_t sliver) {
+    return x->packed_a + sliver * sliver_bytes(x->s, x->s->rows, at->steps);
+}
+static unsigned char *sliver_of_b(const product *x, const panel *at, int64_t sliver) {
+    return x->packed_b + sliver * sliver_bytes(x->s, x->s->columns, at->steps);
+}
+
+static panel panel_of(const product *x, int64_t top, int64_t most_rows, int64_t left, int64_t most_columns,
+                      int64_t start) {
+    const dq_gemm *g = x->g;
+    panel at = {.top = top,
+                .rows = min_of(g->m - top, most_rows),
+                .left = left,
+                .columns = min_of(g->n - left, most_columns),
+                .start = start,
+                .depth = (int)min_of(g->k - start, x->depth)};
+    at.steps = (int)round_up(at.depth, x->s->unit);
+    return at;
+}
+
+/* Slivers [sliver, sliver + together) of `lanes` lanes from `first` on, of which fewer may be left. */
+static void pack(dq_pack_slivers_fn *into, const dq_operand *o, int width, int64_t first, int64_t lanes, int64_t sliver,
+                 int together, const panel *at, void *out) {
+    int64_t before = sliver * width, some = min_of(lanes - before, (int64_t)together * width);
+    into(o, first + before, some, (int)ceil_div(some, width), at->start, at->depth, out);
+}
+
+/* Chunk `row_chunk` of `row_chunks`, `column_chunk` of `column_chunks` of the panel. */
+static void multiply_chunk(const product *x, const panel *at, int64_t row_chunk, int64_t row_chunks,
+                           int64_t column_chunk, int64_t column_chunks) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    int64_t row_slivers = ceil_div(at->rows, s->rows), column_slivers = ceil_div(at->columns, s->columns);
+    int64_t row_end = row_slivers * (row_chunk + 1) / row_chunks;
+    int64_t column_end = column_slivers * (column_chunk + 1) / column_chunks;
+    bool accumulate = g->accumulate || at->start > 0;
+    for (int64_t j = column_slivers * column_chunk / column_chunks; j < column_end; j++) {
+        const void *b = sliver_of_b(x, at, j);
+        for (int64_t i = row_slivers * row_chunk / row_chunks; i < row_end; i++) {
+            int64_t row = i * s->rows, column = j * s->columns;
+            s->multiply(at->rows - row, at->steps, sliver_of_a(x, at, i), b,
+                        g->c + (at->top + row) * g->c_row + at->left + column, g->c_row, at->columns - column,
+                        accumulate);
+        }
+    }
+}
+
+/* One panel, by all threads of a parallel region. */
+static void multiply_panel(const dq_compute *compute, const product *x, const panel *at) {
+    const dq_slivers *s = x->s;
+    int64_t row_slivers = ceil_div(at->rows, s->rows), column_slivers = ceil_div(at->columns, s->columns);
+    if (at->left == 0) { /* otherwise it is still there */
+#pragma omp for schedule(static) nowait
+        for (int64_t i = 0; i < row_slivers; i += s->a_together)
+            pack(s->pack_a, &x->a, s->rows, at->top, at->rows, i, s->a_together, at, sliver_of_a(x, at, i));
+    }
+#pragma omp for schedule(static)
+    for (int64_t j = 0; j < column_slivers; j += s->b_together)
+        pack(s->pack_b, &x->b, s->columns, at->left, at->columns, j, s->b_together, at, sliver_of_b(x, at, j));
+
+    int64_t row_chunks = ceil_div(at->rows, s->chunk_rows);
+    int64_t column_chunks = min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), column_slivers);
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < row_chunks * column_chunks; task++)
+        multiply_chunk(x, at, task / column_chunks, row_chunks, task % column_chunks, column_chunks);
+}
+
+static void multiply_shared(const dq_compute *compute, const product *x) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    /* Equal panels: a last one of a few rows would have all of B packed for it. */
+    const int64_t rows = part_of(g->m, s->panel_rows, s->rows);
+#pragma omp parallel num_threads(compute->threads)
+    {
+        if (s->begin) s->begin();
+        for (int64_t top = 0; top < g->m; top += rows)
+            for (int64_t start = 0; start < g->k; start += x->depth)
+                for (int64_t left = 0; left < g->n; left += s->panel_columns) {
+                    panel at = panel_of(x, top, rows, left, s->panel_columns, start);
+                    multiply_panel(compute, x, &at);
+                }
+        if (s->end) s->end();
+    }
+}
+
+/* A packed whole: block after block of the sum, each as slivers. */
+static void multiply_narrow(const dq_compute *compute, const product *x) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    int64_t row_slivers = ceil_div(g->m, s->rows), column_slivers = ceil_div(g->n, s->columns);
+    int64_t block_bytes = row_slivers * sliver_bytes(s, s->rows, x->depth);
+#pragma omp parallel num_threads(compute->threads)
+    {
+        if (s->begin) s->begin();
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < row_slivers; i++)
+            for (int64_t start = 0, block = 0; start < g->k; start += x->depth, block++) {
+                panel at = panel_of(x, 0, g->m, 0, g->n, start);
+                pack(s->pack_a, &x->a, s->rows, 0, g->m, i, 1, &at, sliver_of_a(x, &at, i) + block * block_bytes);
+            }
+        void *sliver = dq_workspace_thread(compute, omp_get_thread_num());
+#pragma omp for schedule(dynamic, 4)
+        for (int64_t j = 0; j < column_slivers; j++)
+            for (int64_t start = 0, block = 0; start < g->k; start += x->depth, block++) {
+                panel at = panel_of(x, 0, g->m, 0, g->n, start);
+                pack(s->pack_b, &x->b, s->columns, 0, g->n, j, 1, &at, sliver);
+                for (int64_t i = 0; i < row_slivers; i++)
+                    s->multiply(g->m - i * s->rows, at.steps, sliver_of_a(x, &at, i) + block * block_bytes, sliver,
+                                g->c + i * s->rows * g->c_row + j * s->columns, g->c_row, g->n - j * s->columns,
+                                g->accumulate || start > 0);
+            }
+        if (s->end) s->end();
+    }
+}
+
+static void clear(const dq_gemm *g) {
+    for (int64_t i = 0; i < g->m; i++)
+        for (int64_t j = 0; j < g->n; j++) g->c[i * g->c_row + j] = 0;
+}
+
+void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g) {
+    if (g->m <= 0 || g->n <= 0) return;
+    if (g->k <= 0) {
+        if (!g->accumulate) clear(g);
+        return;
+    }
+    product x = {.s = s,
+                 .g = g,
+                 .a = {g->a, g->a_row, g->a_column},
+                 .b = {g->b, g->b_column, g->b_row},
+                 .depth = part_of(g->k, s->depth, s->unit)};
+    x.packed_a = (unsigned char *)dq_workspace_shared(compute);
+    x.packed_b = x.packed_a + (int64_t)s->panel_rows * s->depth * s->value_bytes;
+
+    int64_t height = round_up(g->m, s->rows);
+    if (height * round_up(g->k, s->unit) <= NARROW_BYTES / s->value_bytes &&
+        g->n >= 8 * (int64_t)s->columns * compute->threads)
+        multiply_narrow(compute, &x);
+    else
+        multiply_shared(compute, &x);
+}

@@ -1,0 +1,53 @@
+/* Matrix products over packed slivers: how operands are cut, packed and dealt to threads. What a variant adds, the
+ * layout of its slivers and the product of two of them, is a dq_slivers.
+ *
+ *     c_ij = [c_ij +] sum over blocks P of ( sum_{p in P} a_ip b_pj )
+ *
+ * The sum is cut into blocks of equal length, at most `depth` and a multiple of `unit` (the last may be shorter), by k
+ * alone. For each block both operands are copied into slivers: `rows` rows of A, or `columns` columns of B, the lanes
+ * of a sliver, with their values for the same step p side by side. So the product of two slivers reads contiguous
+ * memory whatever the strides were, and edges are zeros there. Every element of C is made by the same chain of
+ * operations wherever it lies and whichever thread does it.
+ *
+ * Two ways through the same slivers:
+ *   shared   both operands packed once for all threads, then tiles in chunks of rows that stay in L2;
+ *   narrow   A has few rows (decoding, low-rank factors): it is packed once, and each thread packs one sliver of B at a
+ *            time into L1 and uses it at once, so that B passes through the processor as fast as memory gives it. */
+#ifndef DQ_KERNELS_SLIVERS_H
+#define DQ_KERNELS_SLIVERS_H
+
+#include "kernels/kernels.h"
+
+/* An operand as slivers see it: the value of a lane (row of A, column of B) at a step p of the sum. */
+typedef struct dq_operand {
+    const float *x;
+    int64_t lane_stride, step;
+} dq_operand;
+
+/* Copies steps [start, start + depth) of lanes [first, first + lanes) into so many slivers, one after another from out
+ * on. All but the last are full; its other lanes, and steps up to the next multiple of unit, become zeros. */
+typedef void dq_pack_slivers_fn(const dq_operand *o, int64_t first, int64_t lanes, int slivers, int64_t start,
+                                int depth, void *out);
+
+typedef struct dq_slivers {
+    int rows, columns; /* lanes of a sliver of A, of B */
+    int unit;          /* a sliver holds a multiple of so many steps */
+    int value_bytes;   /* of a packed value */
+    int depth;         /* steps of a block of the sum at most, a multiple of unit */
+    int panel_rows;    /* of A that are packed at one time at most, a multiple of rows */
+    int panel_columns; /* of B likewise */
+    int chunk_rows;    /* rows of A that a task keeps in L2 */
+    int a_together;    /* slivers packed together: a step's lanes are then read in whole cache lines */
+    int b_together;
+    dq_pack_slivers_fn *pack_a, *pack_b;
+    /* C of a sliver of A times a sliver of B, of which so many rows and columns (or more than fit) are there. steps: as
+     * many as the slivers hold. */
+    void (*multiply)(int64_t rows, int steps, const void *a, const void *b, float *c, int64_t c_row, int64_t columns,
+                     bool accumulate);
+    /* Around the work of one thread that multiplies; NULL: nothing to do. */
+    void (*begin)(void), (*end)(void);
+} dq_slivers;
+
+void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g);
+
+#endif
