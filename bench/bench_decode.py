@@ -4,9 +4,9 @@
     bench_decode.py --dlqat-program build/dlqat --python VENV/bin/python --model MODEL.gguf --text FILE --out decode.json
                     [--dlqat "NAME=MODEL|OPTIONS"] ..
 
-llama.cpp reads --model; each dlqat contender reads its own (by default --model): a GGUF file, or the run it was exported from. The prompt
-is the first --prompt-tokens tokens of --text, the same ids for both. Both decode greedily; dlqat stops where the model ends its
-text, which is reported. Takes turns, medians of --rounds. Goes on where it was interrupted.
+llama.cpp reads --model; each dlqat contender reads its own (by default --model): a GGUF file, or the run it was exported
+from. The prompt is the first --prompt-tokens tokens of --text, the same ids for both. Both decode greedily; dlqat stops
+where the model ends its text, which is reported. Takes turns, medians of --rounds. Goes on where it was interrupted.
 """
 import argparse, json, os, pathlib, re, shlex, subprocess, sys
 import common
@@ -33,7 +33,8 @@ def arguments():
 
 
 def tokenize(args, text, *more):
-    done = subprocess.run([args.dlqat_program, "tokenize", "--model", args.model, *more], input=text, capture_output=True, text=True)
+    done = subprocess.run([args.dlqat_program, "tokenize", "--model", args.model, *more], input=text, capture_output=True,
+                          text=True)
     return done.stdout if done.returncode == 0 else sys.exit(done.stderr)
 
 
@@ -49,13 +50,13 @@ def run_dlqat(args, model, options, text):
                                 "--max-new-tokens", args.new, "--threads", args.threads, *shlex.split(options)]))
     count, prompt_rate, new, decode_rate, why = SPEED.search(r.err).groups()
     return dict(prompt=int(count), prompt_rate=float(prompt_rate), new=int(new), decode_rate=float(decode_rate), end=why,
-                peak_rss=r.peak_rss, load=r.load)
+                peak_rss=r.peak_rss, others=r.others)
 
 
 def run_llama(args, ids):
-    r = common.need(common.run([args.python, HERE / "peer_llama.py", args.model, "--ids", ",".join(ids), "--new", args.new, "--threads",
-                                args.threads]))
-    return dict(json.loads(r.out.splitlines()[-1]), peak_rss=r.peak_rss, load=r.load)
+    r = common.need(common.run([args.python, HERE / "peer_llama.py", args.model, "--ids", ",".join(ids), "--new", args.new,
+                                "--threads", args.threads]))
+    return dict(json.loads(r.out.splitlines()[-1]), peak_rss=r.peak_rss, others=r.others)
 
 
 def main():
@@ -63,28 +64,36 @@ def main():
     settings = {k: v for k, v in vars(args).items() if k not in ("rounds", "out", "python", "dlqat_program")}
     results = common.Results(args.out, dict(settings, version=common.program_version(args.dlqat_program)))
     text, ids = prompt(args)
-    ours = {name: (rest.partition("|")[0], rest.partition("|")[2]) for name, _, rest in (t.partition("=") for t in args.dlqat)}
+    ours = {name: rest.partition("|")[::2] for name, _, rest in (contender.partition("=") for contender in args.dlqat)}
     for round_number in range(1, args.rounds + 1):
         for name in [*ours, "llama.cpp"]:
             if results.find(round=round_number, name=name): continue
             got = run_llama(args, ids) if name == "llama.cpp" else run_dlqat(args, *ours[name], text)
             results.add(round=round_number, name=name, **got)
-            print(f"round {round_number}: {name}: prompt {got['prompt_rate']:.1f}, text {got['decode_rate']:.1f} tokens/s", file=sys.stderr)
+            print(f"round {round_number}: {name}: prompt {got['prompt_rate']:.1f}, text {got['decode_rate']:.1f} tokens/s, "
+                  f"others {got['others']:.1f}", file=sys.stderr)
+    summarize(args, results, [*ours, "llama.cpp"])
+
+
+def summarize(args, results, names):
     summary = {}
-    for name in [*ours, "llama.cpp"]:
-        runs = results.find(name=name)
-        summary[name] = {k: common.median([r[k] for r in runs]) for k in ("prompt_rate", "decode_rate", "prompt", "new", "peak_rss")}
-        summary[name]["spread"] = {k: [min(r[k] for r in runs), max(r[k] for r in runs)] for k in ("prompt_rate", "decode_rate")}
+    for name in names:
+        column = lambda key: [r[key] for r in results.find(name=name)]
+        keys = ("prompt_rate", "decode_rate", "prompt", "new", "peak_rss", "others")
+        summary[name] = {k: common.median(column(k)) for k in keys}
+        summary[name]["spread"] = {k: [min(column(k)), max(column(k))] for k in ("prompt_rate", "decode_rate")}
     spread = lambda s, k: "{:.1f} .. {:.1f}".format(*s["spread"][k])
     peer = summary["llama.cpp"]
     print(common.describe(results.data["machine"]))
-    print(common.table(["", "prompt", "tokens/s", "spread", "x llama.cpp", "text", "tokens/s", "spread", "x llama.cpp", "peak MB"],
-                       [[name, f"{s['prompt']:.0f}", f"{s['prompt_rate']:.1f}", spread(s, "prompt_rate"),
-                         f"{s['prompt_rate'] / peer['prompt_rate']:.2f}", f"{s['new']:.0f}", f"{s['decode_rate']:.1f}",
-                         spread(s, "decode_rate"), f"{s['decode_rate'] / peer['decode_rate']:.2f}", common.megabytes(s["peak_rss"])]
-                        for name, s in summary.items()]))
+    header = ["", "prompt", "tokens/s", "spread", "x peer", "text", "tokens/s", "spread", "x peer", "peak MB", "others"]
+    print(common.table(header, [[
+        name, f"{s['prompt']:.0f}", f"{s['prompt_rate']:.1f}", spread(s, "prompt_rate"),
+        f"{s['prompt_rate'] / peer['prompt_rate']:.2f}", f"{s['new']:.0f}", f"{s['decode_rate']:.1f}", spread(s, "decode_rate"),
+        f"{s['decode_rate'] / peer['decode_rate']:.2f}", common.megabytes(s["peak_rss"]), f"{s['others']:.1f}"]
+        for name, s in summary.items()]))
     for name, s in summary.items():
-        if s["prompt"] != peer["prompt"]: print(f"{name}: its prompt has {s['prompt']:.0f} tokens, llama.cpp's {peer['prompt']:.0f}")
+        if s["prompt"] != peer["prompt"]:
+            print(f"{name}: its prompt has {s['prompt']:.0f} tokens, llama.cpp's {peer['prompt']:.0f}")
         if s["new"] < args.new / 2: print(f"{name}: the text ended after {s['new']:.0f} tokens: choose another --text")
     results.data["summary"] = summary
     results.save()

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""How speed, memory and starting time of a training step grow with the model, the tokens of a step, the threads and the rows' length.
+"""How speed, memory and starting time of training grow with the model, the tokens of a step, threads, and row length.
 
     bench_growth.py --dlqat-program build/dlqat --make-model build/bench/make_model --models DIR --out growth.json
                     [--only sizes,tokens,threads,lengths] [--sizes 15M,135M,360M,1B,3B,7B] [--options "--dtype bf16"]
 
-Models of random weights and rows of an exact number of tokens are made in --models where they are not there yet (3B, 7B and
-13B take 6, 13 and 26 GB). Each run does --steps steps, of which the first --discard do not count, and is then ended: no result is
-written, so what is measured is training alone. Peaks are compared with the total that `dlqat info` predicts for the same options.
-Every token but a row's first is a label here: the head's share is the largest possible. Goes on where it was interrupted.
+Models of random weights and rows of an exact number of tokens are made in --models where they are not there yet (3B, 7B
+and 13B take 6, 13 and 26 GB). Each run does --steps steps, of which the first --discard do not count, and is then ended:
+no result is written, so what is measured is training alone. Peaks are compared with the total that `dlqat info` predicts
+for the same options. Every token but a row's first is a label here: the head's share is the largest possible. Goes on where
+it was interrupted.
 """
 import argparse, json, os, pathlib, shlex, subprocess, sys
 import common
@@ -63,7 +64,8 @@ def make(args, shape, batch, length):
     rows = folder / f"{shape}-{length}x{count}.jsonl"
     command = [args.make_model, "--shape", shape, "--out", model]
     if not rows.exists(): command += ["--rows", rows, "--tokens", length, "--count", count]
-    if not rows.exists() or not (model / "config.json").exists(): subprocess.run([str(c) for c in command], check=True)
+    if not rows.exists() or not (model / "config.json").exists():
+        subprocess.run([str(c) for c in command], check=True)
     return model, rows
 
 
@@ -93,21 +95,23 @@ def summarize(args, results, experiments):
             rate = common.median([r["tokens_per_second"] for r in runs])
             seconds = common.median([s for r in runs for s in r["seconds"]])
             products = runs[0]["products"]["total"] / seconds
-            rss, anon, total = max(r["peak_rss"] for r in runs), max(r["peak_anon"] for r in runs), runs[0]["planned"]["total"]
+            rss, total = max(r["peak_rss"] for r in runs), runs[0]["planned"]["total"]
             starts = [r["start"] for r in runs if r["start"] is not None]
-            rows.append(dict(shape=case[0], rows=case[1], length=case[2], threads=case[3], tokens_per_second=rate, seconds=seconds,
-                             products_per_second=products, of_peak=products / peak if peak else None, peak_rss=rss, peak_anon=anon,
-                             planned=total, plan_error=total / rss - 1, start=common.median(starts) if starts else None,
-                             load=max(r["load"] for r in runs)))
+            rows.append(dict(shape=case[0], rows=case[1], length=case[2], threads=case[3], tokens_per_second=rate,
+                             seconds=seconds, products_per_second=products, of_peak=products / peak if peak else None,
+                             peak_rss=rss, peak_anon=max(r["peak_anon"] for r in runs), planned=total,
+                             plan_error=total / rss - 1, start=common.median(starts) if starts else None,
+                             others=max(r["others"] for r in runs)))
         results.data["summary"][kind] = rows
         print(f"\n{kind}")
-        print(common.table(
-            ["model", "rows x length", "threads", "tokens/s", "s/step", "GFLOP/s", "of peak", "peak MB", "anon MB", "planned MB", "plan off by",
-             "start s", "load"],
-            [[r["shape"], f"{r['rows']} x {r['length']}", r["threads"], f"{r['tokens_per_second']:.1f}", f"{r['seconds']:.2f}",
-              f"{r['products_per_second'] / 1e9:.1f}", f"{100 * r['of_peak']:.1f} %" if r["of_peak"] else "-",
-              common.megabytes(r["peak_rss"]), common.megabytes(r["peak_anon"]), common.megabytes(r["planned"]),
-              f"{100 * r['plan_error']:+.1f} %", f"{r['start']:.2f}" if r["start"] is not None else "-", f"{r['load']:.1f}"] for r in rows]))
+        header = ["model", "rows x length", "threads", "tokens/s", "s/step", "GFLOP/s", "of peak", "peak MB", "anon MB",
+                  "planned MB", "plan off by", "start s", "others"]
+        print(common.table(header, [[
+            r["shape"], f"{r['rows']} x {r['length']}", r["threads"], f"{r['tokens_per_second']:.1f}", f"{r['seconds']:.2f}",
+            f"{r['products_per_second'] / 1e9:.1f}", f"{100 * r['of_peak']:.1f} %" if r["of_peak"] else "-",
+            common.megabytes(r["peak_rss"]), common.megabytes(r["peak_anon"]), common.megabytes(r["planned"]),
+            f"{100 * r['plan_error']:+.1f} %", f"{r['start']:.2f}" if r["start"] is not None else "-", f"{r['others']:.1f}"]
+            for r in rows]))
     results.save()
 
 
@@ -122,8 +126,8 @@ def main():
             if results.find(round=round_number, case=list(case)): continue
             got = measure(args, results, case)
             results.add(round=round_number, case=list(case), **got)
-            print(f"{case[0]}, {case[1]} x {case[2]}, {case[3]} threads: {got['tokens_per_second']:.1f} tokens/s, load before "
-                  f"{got['load']:.1f}", file=sys.stderr)
+            print(f"{case[0]}, {case[1]} x {case[2]}, {case[3]} threads: {got['tokens_per_second']:.1f} tokens/s, others "
+                  f"{got['others']:.1f}", file=sys.stderr)
     summarize(args, results, experiments)
 
 

@@ -3,8 +3,8 @@
 
     bench_peak.py --program build/bench/bench_peak [--python VENV/bin/python] [--size 4096] --out peak.json
 
-Our kernels and, where it was found at configure time, oneDNN through bench_peak; PyTorch through peer_torch.py where --python is
-given. The best repetition counts here, not the median: a peak is what the machine can do when nothing disturbs it.
+Our kernels and, where it was found at configure time, oneDNN through bench_peak; PyTorch through peer_torch.py where
+--python is given. The best repetition counts, not the median: a peak is what the machine can do when nothing disturbs it.
 """
 import argparse, json, os, pathlib
 import common
@@ -28,7 +28,7 @@ def main():
     for name, command in commands.items():
         if results.find(name=name): continue
         r = common.need(common.run(command))
-        results.add(name=name, load=r.load, rates=[json.loads(line) for line in r.out.splitlines() if line.startswith("{")])
+        results.add(name=name, others=r.others, rates=[json.loads(line) for line in r.out.splitlines() if line.startswith("{")])
     rates = [rate for r in results.data["runs"] for rate in r["rates"]]
     # A library that is too slow at the whole size says what a small one gives.
     size = lambda r: "" if r.get("size", args.size) == args.size else f" (at {r['size']})"

@@ -3,10 +3,10 @@
 
     bench_step.py --dlqat-program build/dlqat --python VENV/bin/python --model MODEL.gguf --data alpaca.json --out step.json
 
-Takes turns: in each of --rounds rounds every contender runs once for --steps steps, of which the first --discard do not count. A
-contender is dlqat with some options (--dlqat "NAME=OPTIONS", more than once) or a configuration of peer_torch.py (--peers). The
-medians of the rounds count; the spread is the lowest and the highest. Every run is added to --out as soon as it is there; the
-same command goes on where it was interrupted. README.md says what exactly is compared.
+Takes turns: in each of --rounds rounds every contender runs once for --steps steps, of which the first --discard do not
+count. A contender is dlqat with some options (--dlqat "NAME=OPTIONS", more than once) or a configuration of peer_torch.py
+(--peers). The medians of the rounds count; the spread is the lowest and the highest. Every run is added to --out as soon as
+it is there; the same command goes on where it was interrupted. README.md says what exactly is compared.
 """
 import argparse, json, os, pathlib, shlex, sys, tempfile
 import common
@@ -21,6 +21,7 @@ def arguments():
     p.add_argument("--model", required=True)
     p.add_argument("--data", required=True)
     p.add_argument("--out", required=True, help="JSON of all runs; continued if it is there")
+    p.add_argument("--phase", type=int, choices=(1, 2), default=2, help="of the training")
     p.add_argument("--dlqat", action="append", metavar="NAME=OPTIONS",
                    help='default: "dlqat-f32=--dtype f32" and "dlqat-bf16=--dtype bf16"')
     p.add_argument("--peers", default="bf16-padded,f32-padded,bf16-sorted,f32-sorted", help="some of these, or none")
@@ -41,13 +42,14 @@ def arguments():
 
 
 def options(args):
-    return ["--model", args.model, "--data", args.data, "--template", "alpaca", "--bits", args.bits, "--group-size", args.group_size,
-            "--lora-rank", 16, "--learning-rate", 2e-4, "--batch-size", args.batch_size, "--max-length", args.max_length,
-            "--threads", args.threads]
+    return ["--model", args.model, "--data", args.data, "--template", "alpaca", "--bits", args.bits, "--group-size",
+            args.group_size, "--lora-rank", 16, "--learning-rate", 2e-4, "--batch-size", args.batch_size, "--max-length",
+            args.max_length, "--threads", args.threads]
 
 
 def run_dlqat(args, extra):
-    got = common.train(args.dlqat_program, options(args) + shlex.split(extra), args.steps, args.discard, True, args.timeout)
+    got = common.train(args.dlqat_program, options(args) + shlex.split(extra), args.steps, args.discard, True, args.phase,
+                       args.timeout)
     if got["code"] != "timeout": got["peak_rss"] = max(got["peak_rss"], got.pop("peak_rss_whole"))
     return got
 
@@ -57,16 +59,17 @@ def run_peer(args, config, log, folder):
     pathlib.Path(expect).write_text("".join(json.dumps(line) + "\n" for line in log))
     r = common.run([args.python, HERE / "peer_torch.py", "--model", args.model, "--data", args.data, "--config", config,
                     "--steps", args.steps, "--discard", args.discard, "--batch-size", args.batch_size, "--max-length",
-                    args.max_length, "--bits", args.bits, "--group-size", args.group_size, "--threads", args.threads,
-                    "--rows-cache", args.out + ".rows", "--expect", expect], args.timeout)
+                    args.max_length, "--phase", args.phase, "--bits", args.bits, "--group-size", args.group_size,
+                    "--threads", args.threads, "--rows-cache", args.out + ".rows", "--expect", expect], args.timeout)
     lines = [json.loads(line) for line in r.out.splitlines() if line.startswith("{")]
     steps = [line for line in lines if "step" in line]
     if r.code == "timeout": return dict(code="timeout", steps=steps)
     common.need(r)  # a peer that did other work than dlqat says so and ends the benchmark
     last = lines[-1]
-    return dict(code=0, steps=steps, seconds=[s["seconds"] for s in steps[args.discard:]], tokens_per_second=last["tokens_per_second"],
-                padded_per_second=last["padded_per_second"], peak_rss=max(r.peak_rss, last["peak_rss_bytes"]),
-                loaded_rss=last["loaded_rss_bytes"], peak_anon=r.peak_anon, load=r.load, versions=last["versions"])
+    return dict(code=0, steps=steps, seconds=[s["seconds"] for s in steps[args.discard:]],
+                tokens_per_second=last["tokens_per_second"], padded_per_second=last["padded_per_second"],
+                peak_rss=max(r.peak_rss, last["peak_rss_bytes"]),
+                loaded_rss=last["loaded_rss_bytes"], peak_anon=r.peak_anon, others=r.others, versions=last["versions"])
 
 
 def measure(args, results):
@@ -82,8 +85,8 @@ def measure(args, results):
                     log = next(r["steps"] for n in ours for r in results.find(name=n))
                     got = run_peer(args, name, log, folder)
                 results.add(round=round_number, name=name, **got)
-                print(f"{got['tokens_per_second']:.1f} tokens/s, load before {got['load']:.1f}" if got["code"] == 0 else
-                      f"gave up after {args.timeout:.0f} s, {len(got['steps'])} steps", file=sys.stderr)
+                print(f"{got['tokens_per_second']:.1f} tokens/s, others {got['others']:.1f}" if got["code"] == 0
+                      else f"gave up after {args.timeout:.0f} s, {len(got['steps'])} steps", file=sys.stderr)
     return list(ours), peers
 
 
@@ -93,8 +96,8 @@ def efficiency(args, results, name, pairs):
     best = results.data.get("peak", {}).get("best", {})
     shares = []
     for r in results.find(name=name, code=0):
-        need = sum(common.products(shape, s["step_tokens"], s["step_labels"], pairs.get(s["step"], 0))["total"]
-                   for s in r["steps"][args.discard:])
+        need = sum(common.products(shape, s["step_tokens"], s["step_labels"], pairs.get(s["step"], 0),
+                                    phase=args.phase)["total"] for s in r["steps"][args.discard:])
         shares.append(need / sum(r["seconds"]))
     rate = common.median(shares)
     return rate, *(rate / best[kind]["best"] if kind in best else None for kind in ("f32", "bf16"))
@@ -109,11 +112,11 @@ def summarize(args, results, ours, peers):
             continue
         each = [r["tokens_per_second"] for r in good]
         rates[name], peaks[name] = common.median(each), max(r["peak_rss"] for r in good)
-        rows.append([name, len(each), f"{rates[name]:.1f}", f"{min(each):.1f} .. {max(each):.1f}", common.megabytes(peaks[name]),
-                     f"{good[0]['steps'][0]['loss']:.5f}", f"{common.median([s for r in good for s in r['seconds']]):.2f}",
-                     f"{max(r['load'] for r in good):.1f}"])
+        rows.append([name, len(each), f"{rates[name]:.1f}", f"{min(each):.1f} .. {max(each):.1f}",
+                     common.megabytes(peaks[name]), f"{good[0]['steps'][0]['loss']:.5f}",
+                     f"{common.median([s for r in good for s in r['seconds']]):.2f}", f"{max(r['others'] for r in good):.1f}"])
     print(common.describe(results.data["machine"]))
-    print(common.table(["", "rounds", "tokens/s", "spread", "peak MB", "first loss", "s/step", "load"], rows))
+    print(common.table(["", "rounds", "tokens/s", "spread", "peak MB", "first loss", "s/step", "others"], rows))
     out = dict(tokens_per_second=rates, peak_rss=peaks)
     best_peer = max((n for n in peers if n in rates), key=lambda n: rates[n], default=None)
     smallest = min((peaks[n] for n in peers if n in peaks), default=None)
@@ -128,17 +131,19 @@ def summarize(args, results, ours, peers):
     out["efficiency"] = {}
     for name in (n for n in ours if n in rates):
         rate, f32, bf16 = efficiency(args, results, name, pairs)
-        out["efficiency"][name] = dict(products_per_second=rate, of_f32_peak=f32, of_bf16_peak=bf16, attention_counted=bool(pairs))
+        out["efficiency"][name] = dict(products_per_second=rate, of_f32_peak=f32, of_bf16_peak=bf16,
+                                       attention_counted=bool(pairs))
         shares = "".join(f", {100 * x:.1f} % of the {kind} peak" for kind, x in (("f32", f32), ("bf16", bf16)) if x)
         print(f"{name}: {rate / 1e9:.1f} GFLOP/s of products needed{shares}{'' if pairs else '; attention not counted'}")
-    for name in ours: show_profile(name, next((r["profile"] for r in reversed(results.find(name=name, code=0)) if r["profile"]), None))
+    for name in ours:
+        profiles = [r["profile"] for r in results.find(name=name, code=0) if r["profile"]]
+        if profiles: show_profile(name, profiles[-1])
     results.data["summary"] = out
     results.save()
 
 
 def show_profile(name, profile):
     """summary.json's "profile", as `dlqat train --profile` leaves it there: seconds by operation, or whatever else it holds."""
-    if not profile: return
     print(f"{name}, by operation:")
     if isinstance(profile, dict) and all(isinstance(v, (int, float)) for v in profile.values()):
         for what, seconds in sorted(profile.items(), key=lambda x: -x[1]):

@@ -12,10 +12,10 @@ def machine():
     field = lambda name: (re.search(rf"^{name}\s*: (.*)$", info, re.M) or [None, "unknown"])[1]
     flags = set(field("flags").split())
     memory = re.search(r"MemTotal:\s+(\d+) kB", pathlib.Path("/proc/meminfo").read_text())
-    return dict(cpu=field("model name"), family=field("cpu family"), model=field("model"), cores=len(os.sched_getaffinity(0)),
-                flags=[f for f in FLAGS if f in flags], memory_bytes=int(memory[1]) * 1024, kernel=platform.release(),
-                python=platform.python_version(),
-                environment={k: v for k, v in os.environ.items() if k.startswith(("OMP_", "KMP_", "GOMP_", "DNNL_", "MKL_"))})
+    return dict(cpu=field("model name"), family=field("cpu family"), model=field("model"),
+                cores=len(os.sched_getaffinity(0)), flags=[f for f in FLAGS if f in flags],
+                memory_bytes=int(memory[1]) * 1024, kernel=platform.release(), python=platform.python_version(),
+                environment={k: v for k, v in os.environ.items() if k.startswith(("OMP_", "KMP_", "GOMP_", "DNNL_"))})
 
 
 def program_version(program):
@@ -28,7 +28,8 @@ def program_version(program):
 
 
 class Run:
-    """One process: command, code, seconds, began (wall clock), out, err, peak_rss, peak_anon (bytes), load (others', before it)."""
+    """One process: command, code, seconds, began (wall clock), out, err, peak_rss and peak_anon (bytes), and others: how many
+    cores were busy meanwhile with something else."""
 
 
 def memory_of(pid):
@@ -39,15 +40,21 @@ def memory_of(pid):
     return int(found.get("RssAnon", 0)) * 1024, int(found.get("VmHWM", 0)) * 1024
 
 
-def run(command, timeout=3600.0, watch=None, interval=0.01):
+def busy_seconds():
+    """Of all cores together, since the machine started; what the host took from it (steal) included."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, pathlib.Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def run(command, timeout=3600.0, watch=None, interval=0.05):
     """Runs to its end, or until watch(run) is true, which ends it. watch is called at every sample of the memory. code is
     "timeout" or "stopped" where we ended it. The peaks are those of the samples; the system's own, which misses nothing
     but begins with the memory of this script, is used where it is larger than that."""
     r = Run()
-    r.command, r.load, r.peak_anon, r.peak_rss, r.code = [str(c) for c in command], os.getloadavg()[0], 0, 0, None
+    r.command, r.peak_anon, r.peak_rss, r.code = [str(c) for c in command], 0, 0, None
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         own = memory_of(os.getpid())[1]
-        r.began, start = time.time(), time.monotonic()
+        r.began, start, busy = time.time(), time.monotonic(), busy_seconds()
         process = subprocess.Popen(r.command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
         try:
             while True:
@@ -65,6 +72,7 @@ def run(command, timeout=3600.0, watch=None, interval=0.01):
             raise
         process.returncode = os.waitstatus_to_exitcode(status)
         r.seconds = time.monotonic() - start
+        r.others = max(0.0, busy_seconds() - busy - usage.ru_utime - usage.ru_stime) / r.seconds
         if r.code is None: r.code = process.returncode
         if usage.ru_maxrss * 1024 > own: r.peak_rss = max(r.peak_rss, usage.ru_maxrss * 1024)
         for stream in (out, err): stream.seek(0)
@@ -88,14 +96,15 @@ def read_log(path):
     return [line for line in lines if "loss" in line]
 
 
-def train(dlqat, arguments, steps, discard, finish, timeout=36000.0):
+def train(dlqat, arguments, steps, discard, finish, phase=2, timeout=36000.0):
     """Some steps of `dlqat train`. finish: to its own end, with checkpoint and result; else it is ended after the last step.
 
-    -> dict: steps (of log.jsonl), tokens_per_second after the discarded steps, seconds (each of these steps'), start (from the
-    command to the first step's beginning), peak_rss, peak_anon (until the last step), peak_rss_whole, load, profile (summary.json's)."""
+    -> dict: steps (of log.jsonl), tokens_per_second after the discarded steps, seconds (of each of these), start (from the
+    command to the first step's beginning), peak_rss, peak_anon (until the last step), peak_rss_whole, others, profile
+    (summary.json's)."""
     folder = tempfile.mkdtemp(prefix="dlqat-bench-")
     log = os.path.join(folder, "run", "log.jsonl")
-    seen = dict(count=0, start=None, peak_anon=0, peak_rss=0)
+    seen = dict(count=0, start=None, peak_anon=0)
 
     def watch(r):
         if seen["count"] >= steps: return not finish
@@ -105,13 +114,14 @@ def train(dlqat, arguments, steps, discard, finish, timeout=36000.0):
         # The first line is written when the first step ends, and says how long it took.
         if len(done) == 1 and seen["count"] == 0: seen["start"] = when - done[0]["elapsed"] - r.began
         seen["count"] = len(done)
-        seen["peak_anon"], seen["peak_rss"] = r.peak_anon, done[-1]["peak_rss_bytes"] if done else 0
+        seen["peak_anon"] = r.peak_anon
         return False
 
     try:
         # One step more than is wanted keeps it from writing its result before it is ended.
-        r = run([dlqat, "train", "--out", os.path.dirname(log), "--max-steps", steps + (not finish), "--phase1-steps", "0",
-                 "--no-shuffle", "--save-steps", "0", *arguments], timeout, watch)
+        most = steps + (not finish)
+        r = run([dlqat, "train", "--out", os.path.dirname(log), "--max-steps", most, "--phase1-steps",
+                 most if phase == 1 else 0, "--no-shuffle", "--save-steps", 0, *arguments], timeout, watch)
         lines = read_log(log)
         if r.code == "timeout": return dict(code="timeout", steps=lines)
         need(r)
@@ -122,8 +132,9 @@ def train(dlqat, arguments, steps, discard, finish, timeout=36000.0):
     before = lines[discard - 1] if discard else dict(tokens=0, elapsed=0)
     ends = [before["elapsed"]] + [line["elapsed"] for line in lines[discard:]]
     return dict(code=0, steps=lines, tokens_per_second=(lines[-1]["tokens"] - before["tokens"]) / (ends[-1] - ends[0]),
-                seconds=[b - a for a, b in zip(ends, ends[1:])], start=seen["start"], peak_rss=lines[-1]["peak_rss_bytes"],
-                peak_anon=seen["peak_anon"], peak_rss_whole=r.peak_rss, load=r.load, profile=profile)
+                seconds=[b - a for a, b in zip(ends, ends[1:])], start=seen["start"],
+                peak_rss=lines[-1]["peak_rss_bytes"], peak_anon=seen["peak_anon"], peak_rss_whole=r.peak_rss, others=r.others,
+                profile=profile)
 
 
 def info(dlqat, arguments):
@@ -189,11 +200,14 @@ def table(header, rows):
     """Rows of text, the first column to the left."""
     rows = [header] + [[str(c) for c in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    lines = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))).rstrip() for row in rows]
+    aligned = lambda i, c: c.rjust(widths[i]) if i else c.ljust(widths[i])
+    lines = ["  ".join(aligned(i, c) for i, c in enumerate(row)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(lines[0])] + lines[1:])
 
 
 def megabytes(n): return f"{n / 1e6:,.0f}" if n else "-"
 
 
-def describe(m): return f"{m['cpu']} (family {m['family']}), {m['cores']} cores, {m['memory_bytes'] / 1e9:.1f} GB; {' '.join(m['flags'])}"
+def describe(m):
+    return (f"{m['cpu']} (family {m['family']}), {m['cores']} cores, {m['memory_bytes'] / 1e9:.1f} GB; "
+            f"{' '.join(m['flags'])}")
