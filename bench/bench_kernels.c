@@ -1,5 +1,6 @@
 /* How fast the kernels are: every operation of tests/kernels/operations.h at its benchmark sizes, in every variant that
- * runs here, beside what the arithmetic units give for a loop of fused multiply-adds that touches no memory.
+ * runs here, beside what the arithmetic units give for a loop of fused multiply-adds (of products of bf16, where the
+ * variant has such) that touches no memory.
  *
  *     bench_kernels [--threads N] [--variant NAME] [--operation NAME] [--seconds S]
  *
@@ -20,7 +21,9 @@ static int ascending(const void *x, const void *y) {
     return (a > b) - (a < b);
 }
 
-static void measure(const operation *o, const int64_t *size, const dq_compute *compute, double most, double seconds) {
+/* most: the peaks in f32 and in bf16. */
+static void measure(const operation *o, const int64_t *size, const dq_compute *compute, const double most[2],
+                    double seconds) {
     enum { MOST_RUNS = 200 };
     /* The last size of a gemm is its variation. */
     trial *t = trial_open(o, size, (int)size[SIZES - 1]);
@@ -38,9 +41,10 @@ static void measure(const operation *o, const int64_t *size, const dq_compute *c
     double median = times[runs / 2], flops = o->flops(t), bytes = o->bytes(t);
     char label[96];
     trial_label(t, label, sizeof label);
-    printf("%-19s %-28s %-7s %9.3f %9.3f ms", o->name, label, compute->kernels->name, median * 1e3, times[0] * 1e3);
+    printf("%-19s %-28s %-10s %9.3f %9.3f ms", o->name, label, compute->kernels->name, median * 1e3, times[0] * 1e3);
     if (flops > 0)
-        printf(" %8.1f GFLOP/s %5.1f %%", flops / times[0] * 1e-9, 100 * flops / times[0] / most);
+        printf(" %8.1f GFLOP/s %5.1f %%", flops / times[0] * 1e-9,
+               100 * flops / times[0] / most[o->in_bf16 && o->in_bf16(t)]);
     else
         printf(" %25s", "");
     printf(" %7.1f GB/s\n", bytes / times[0] * 1e-9);
@@ -69,7 +73,7 @@ int main(int argc, char **argv) {
         else
             return 2;
     }
-    printf("operation           sizes                          variant      median        products   of peak       "
+    printf("operation           sizes                          variant         median        products   of peak       "
            "memory\n");
     for (size_t i = 0; i < dq_kernels_count(); i++) {
         bool usable;
@@ -81,9 +85,11 @@ int main(int argc, char **argv) {
             fprintf(stderr, "bench_kernels: %s\n", error.message);
             return 1;
         }
-        double most = register_peak(kernels->name, compute.threads);
-        printf("peak                fused multiply-adds, %d threads %-7s %34.1f GFLOP/s\n", compute.threads,
-               kernels->name, most * 1e-9);
+        const double most[2] = {register_peak(kernels->name, false, compute.threads),
+                                register_peak(kernels->name, true, compute.threads)};
+        for (int j = 0; j < 2; j++)
+            printf("peak                %-28s %-10s %31.1f GFLOP/s\n", j ? "registers, bf16" : "registers, f32",
+                   kernels->name, most[j] * 1e-9);
         for (int j = 0; j < operation_count(); j++) {
             const operation *o = operation_at(j);
             if (only && strcmp(only, o->name) != 0) continue;

@@ -21,25 +21,19 @@ static bool always(void) {
     return true;
 }
 
-/* Every operation but the matrix product, as the variant v has it. */
+/* The matrix products, and every other operation, as the variant v has them. */
 /* clang-format off: a row each */
+#define PRODUCTS(v)                                                                                                    \
+    .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v, .gemm_packed = dq_gemm_packed_##v
+
 #define OPERATIONS(v)                                                                                                  \
-    .rmsnorm_forward = dq_rmsnorm_forward_##v,                                                                         \
-    .rmsnorm_backward = dq_rmsnorm_backward_##v,                                                                       \
-    .rope = dq_rope_##v,                                                                                               \
-    .swiglu_forward = dq_swiglu_forward_##v,                                                                           \
-    .swiglu_backward = dq_swiglu_backward_##v,                                                                         \
-    .attention_forward = dq_attention_forward_##v,                                                                     \
-    .attention_backward = dq_attention_backward_##v,                                                                   \
-    .cross_entropy = dq_cross_entropy_##v,                                                                             \
-    .adamw = dq_adamw_##v,                                                                                             \
-    .add = dq_add_##v,                                                                                                 \
-    .bias_forward = dq_bias_forward_##v,                                                                               \
-    .bias_backward = dq_bias_backward_##v,                                                                             \
-    .sum_of_squares = dq_sum_of_squares_##v,                                                                           \
-    .fakequant_adapt = dq_fakequant_adapt_##v,                                                                         \
-    .fakequant_codes = dq_fakequant_codes_##v,                                                                         \
-    .fakequant_decode = dq_fakequant_decode_##v,                                                                       \
+    .rmsnorm_forward = dq_rmsnorm_forward_##v, .rmsnorm_backward = dq_rmsnorm_backward_##v, .rope = dq_rope_##v,       \
+    .swiglu_forward = dq_swiglu_forward_##v, .swiglu_backward = dq_swiglu_backward_##v,                                \
+    .attention_forward = dq_attention_forward_##v, .attention_backward = dq_attention_backward_##v,                    \
+    .cross_entropy = dq_cross_entropy_##v, .adamw = dq_adamw_##v, .add = dq_add_##v,                                   \
+    .bias_forward = dq_bias_forward_##v, .bias_backward = dq_bias_backward_##v,                                        \
+    .sum_of_squares = dq_sum_of_squares_##v, .fakequant_adapt = dq_fakequant_adapt_##v,                                \
+    .fakequant_codes = dq_fakequant_codes_##v, .fakequant_decode = dq_fakequant_decode_##v,                            \
     .fakequant_backward = dq_fakequant_backward_##v
 /* clang-format on */
 
@@ -47,18 +41,18 @@ static const struct variant {
     bool (*usable)(void);
     dq_kernels kernels;
 } variants[] = {
-    {always, {.name = "c", .gemm = dq_gemm_c, OPERATIONS(c)}},
+    {always, {.name = "c", PRODUCTS(c), OPERATIONS(c)}},
 #ifdef DQ_HAVE_AVX2
-    {dq_have_avx2, {.name = "avx2", .gemm = dq_gemm_avx2, OPERATIONS(avx2)}},
+    {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), OPERATIONS(avx2)}},
 #endif
 #ifdef DQ_HAVE_AVX512
-    {dq_have_avx512, {.name = "avx512", .gemm = dq_gemm_avx512, OPERATIONS(avx512)}},
+    {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), OPERATIONS(avx512)}},
 #endif
 #ifdef DQ_HAVE_AVX512BF16
-    {dq_have_avx512bf16, {.name = "avx512bf16", .gemm = dq_gemm_avx512bf16, OPERATIONS(avx512)}},
+    {dq_have_avx512bf16, {.name = "avx512bf16", PRODUCTS(avx512bf16), OPERATIONS(avx512)}},
 #endif
 #ifdef DQ_HAVE_AMX
-    {dq_have_amx, {.name = "amx", .gemm = dq_gemm_amx, OPERATIONS(avx512)}},
+    {dq_have_amx, {.name = "amx", PRODUCTS(amx), OPERATIONS(avx512)}},
 #endif
 };
 

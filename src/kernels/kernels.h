@@ -43,6 +43,19 @@ typedef struct dq_gemm {
     bool accumulate;
 } dq_gemm;
 
+/* A piece of B[k, n] to pack: rows [first_row, + rows) and columns [first_column, + columns); b points to the first of
+ * them, (p, j) of the piece at b[p * b_row + j * b_column]. The piece begins at multiples of DQ_PACK_UNIT, and ends at
+ * such or with the matrix. So who makes the rows of a weight W[out, in] one tile after another can put a tile, while it
+ * is in cache, into the B of the forward, W^T (k = in, n = out, the tile's rows are columns), and into that of the input
+ * gradient, W (k = out, n = in). */
+enum { DQ_PACK_UNIT = 64 };
+typedef struct dq_pack {
+    int64_t k, n;
+    int64_t first_row, rows, first_column, columns;
+    const float *b;
+    int64_t b_row, b_column;
+} dq_pack;
+
 /* Causal attention of query_count queries over keys [0, first_position + query_count).
  * Query i stands at key position p = first_position + i and sees keys j with
  *     row_start[i] <= j <= p   and, with window > 0,   j > p - window.
@@ -71,6 +84,13 @@ struct dq_kernels {
     const char *name; /* "c", "avx2", "avx512", "avx512bf16", "amx" */
 
     void (*gemm)(const dq_compute *compute, const dq_gemm *g);
+
+    /* Products with a B that is packed once: packed_bytes(k, n) bytes, of which pack fills a piece (serial, pieces touch
+     * different bytes) and which gemm_packed reads instead of g->b. The result is that of gemm to the bit. What is packed
+     * serves these kernels and this compute->multiply alone; slivers.h says how it lies. Best DQ_ALIGNMENT-aligned. */
+    size_t (*packed_bytes)(const dq_compute *compute, int64_t k, int64_t n);
+    void (*pack)(const dq_compute *compute, const dq_pack *piece, void *packed);
+    void (*gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *packed);
 
     /* y = w * x * r, r = 1/sqrt(mean(x^2) + eps), per row of D; r_out [T] or NULL. y may be x. */
     void (*rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w,

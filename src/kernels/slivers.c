@@ -33,6 +33,7 @@ typedef struct product {
     dq_operand a, b;
     int64_t depth;                      /* of a block of the sum; the last may be shorter */
     unsigned char *packed_a, *packed_b; /* room for them */
+    const unsigned char *whole_b;       /* packed by dq_slivers_pack, or NULL */
 } product;
 
 /* Rows [top, top + rows) times columns [left, left + columns) of the block of the sum that is packed. */
@@ -50,6 +51,11 @@ static unsigned char *sliver_of_a(const product *x, const panel *at, int64_t sli
 }
 static unsigned char *sliver_of_b(const product *x, const panel *at, int64_t sliver) {
     return x->packed_b + sliver * sliver_bytes(x->s, x->s->columns, at->steps);
+}
+/* Of a B of n columns packed whole; the block begins at `start`. */
+static size_t sliver_of_whole(const dq_slivers *s, int64_t n, int64_t start, int64_t sliver, int64_t steps) {
+    return (size_t)(sliver_bytes(s, s->columns, start) * ceil_div(n, s->columns) +
+                    sliver * sliver_bytes(s, s->columns, steps));
 }
 
 static panel panel_of(const product *x, int64_t top, int64_t most_rows, int64_t left, int64_t most_columns,
@@ -69,7 +75,7 @@ static panel panel_of(const product *x, int64_t top, int64_t most_rows, int64_t 
 static void pack(dq_pack_slivers_fn *into, const dq_operand *o, int width, int64_t first, int64_t lanes, int64_t sliver,
                  int together, const panel *at, void *out) {
     int64_t before = sliver * width, some = min_of(lanes - before, (int64_t)together * width);
-    into(o, first + before, some, (int)ceil_div(some, width), at->start, at->depth, out);
+    into(o, first + before, some, (int)ceil_div(some, width), at->start, at->depth, out, (int64_t)width * at->steps);
 }
 
 /* Chunk `row_chunk` of `row_chunks`, `column_chunk` of `column_chunks` of the panel. */
@@ -82,7 +88,9 @@ static void multiply_chunk(const product *x, const panel *at, int64_t row_chunk,
     int64_t column_end = column_slivers * (column_chunk + 1) / column_chunks;
     bool accumulate = g->accumulate || at->start > 0;
     for (int64_t j = column_slivers * column_chunk / column_chunks; j < column_end; j++) {
-        const void *b = sliver_of_b(x, at, j);
+        const void *b = x->whole_b
+                            ? x->whole_b + sliver_of_whole(s, g->n, at->start, at->left / s->columns + j, at->steps)
+                            : sliver_of_b(x, at, j);
         for (int64_t i = row_slivers * row_chunk / row_chunks; i < row_end; i++) {
             int64_t row = i * s->rows, column = j * s->columns;
             s->multiply(at->rows - row, at->steps, sliver_of_a(x, at, i), b,
@@ -101,9 +109,13 @@ static void multiply_panel(const dq_compute *compute, const product *x, const pa
         for (int64_t i = 0; i < row_slivers; i += s->a_together)
             pack(s->pack_a, &x->a, s->rows, at->top, at->rows, i, s->a_together, at, sliver_of_a(x, at, i));
     }
+    if (x->whole_b) {
+#pragma omp barrier
+    } else {
 #pragma omp for schedule(static)
-    for (int64_t j = 0; j < column_slivers; j += s->b_together)
-        pack(s->pack_b, &x->b, s->columns, at->left, at->columns, j, s->b_together, at, sliver_of_b(x, at, j));
+        for (int64_t j = 0; j < column_slivers; j += s->b_together)
+            pack(s->pack_b, &x->b, s->columns, at->left, at->columns, j, s->b_together, at, sliver_of_b(x, at, j));
+    }
 
     int64_t row_chunks = ceil_div(at->rows, s->chunk_rows);
     int64_t column_chunks = min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), column_slivers);
@@ -150,9 +162,13 @@ static void multiply_narrow(const dq_compute *compute, const product *x) {
         for (int64_t j = 0; j < column_slivers; j++)
             for (int64_t start = 0, block = 0; start < g->k; start += x->depth, block++) {
                 panel at = panel_of(x, 0, g->m, 0, g->n, start);
-                pack(s->pack_b, &x->b, s->columns, 0, g->n, j, 1, &at, sliver);
+                const void *b = sliver;
+                if (x->whole_b)
+                    b = x->whole_b + sliver_of_whole(s, g->n, start, j, at.steps);
+                else
+                    pack(s->pack_b, &x->b, s->columns, 0, g->n, j, 1, &at, sliver);
                 for (int64_t i = 0; i < row_slivers; i++)
-                    s->multiply(g->m - i * s->rows, at.steps, sliver_of_a(x, &at, i) + block * block_bytes, sliver,
+                    s->multiply(g->m - i * s->rows, at.steps, sliver_of_a(x, &at, i) + block * block_bytes, b,
                                 g->c + i * s->rows * g->c_row + j * s->columns, g->c_row, g->n - j * s->columns,
                                 g->accumulate || start > 0);
             }
@@ -165,7 +181,7 @@ static void clear(const dq_gemm *g) {
         for (int64_t j = 0; j < g->n; j++) g->c[i * g->c_row + j] = 0;
 }
 
-void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g) {
+void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, const void *packed) {
     if (g->m <= 0 || g->n <= 0) return;
     if (g->k <= 0) {
         if (!g->accumulate) clear(g);
@@ -175,7 +191,8 @@ void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_ge
                  .g = g,
                  .a = {g->a, g->a_row, g->a_column},
                  .b = {g->b, g->b_column, g->b_row},
-                 .depth = part_of(g->k, s->depth, s->unit)};
+                 .depth = part_of(g->k, s->depth, s->unit),
+                 .whole_b = packed};
     x.packed_a = (unsigned char *)dq_workspace_shared(compute);
     x.packed_b = x.packed_a + (int64_t)s->panel_rows * s->depth * s->value_bytes;
 
@@ -185,4 +202,27 @@ void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_ge
         multiply_narrow(compute, &x);
     else
         multiply_shared(compute, &x);
+}
+
+size_t dq_slivers_packed_bytes(const dq_slivers *s, int64_t k, int64_t n) {
+    return sliver_of_whole(s, n, round_up(k, s->unit), 0, 0);
+}
+
+void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed) {
+    if (piece->rows <= 0 || piece->columns <= 0) return;
+    dq_operand o = {piece->b, piece->b_column, piece->b_row};
+    const int64_t block = part_of(piece->k, s->depth, s->unit), end = piece->first_row + piece->rows;
+    for (int64_t row = piece->first_row; row < end;) {
+        int64_t start = row / block * block, steps = round_up(min_of(piece->k - start, block), s->unit);
+        int64_t depth = min_of(start + block, end) - row, apart = s->columns * steps;
+        for (int64_t column = 0; column < piece->columns; column += s->b_together * s->columns) {
+            int64_t lanes = min_of(piece->columns - column, (int64_t)s->b_together * s->columns);
+            int64_t sliver = (piece->first_column + column) / s->columns;
+            unsigned char *out = (unsigned char *)packed + sliver_of_whole(s, piece->n, start, sliver, steps) +
+                                 sliver_bytes(s, s->columns, row - start);
+            s->pack_b(&o, column, lanes, (int)ceil_div(lanes, s->columns), row - piece->first_row, (int)depth, out,
+                      apart);
+        }
+        row += depth;
+    }
 }

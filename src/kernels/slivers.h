@@ -9,6 +9,13 @@
  * memory whatever the strides were, and edges are zeros there. Every element of C is made by the same chain of
  * operations wherever it lies and whichever thread does it.
  *
+ * A packed B (dq_kernels.pack) is block after block of the sum, in each sliver after sliver of columns, in each the
+ * steps of the block: value (p, j), with p in block P that begins at step s and has d steps (rounded up to unit), lies in
+ * sliver j / columns at
+ *     s * round_up(n, columns) + (j / columns) * columns * d + place(p - s, j % columns)
+ * values from the beginning. place(p, j) is p * columns + j where values are f32, and (p / 2 * columns + j) * 2 + p % 2 where
+ * they are bf16, of which two steps make a pair.
+ *
  * Two ways through the same slivers:
  *   shared   both operands packed once for all threads, then tiles in chunks of rows that stay in L2;
  *   narrow   A has few rows (decoding, low-rank factors): it is packed once, and each thread packs one sliver of B at a
@@ -24,10 +31,11 @@ typedef struct dq_operand {
     int64_t lane_stride, step;
 } dq_operand;
 
-/* Copies steps [start, start + depth) of lanes [first, first + lanes) into so many slivers, one after another from out
- * on. All but the last are full; its other lanes, and steps up to the next multiple of unit, become zeros. */
+/* Copies steps [start, start + depth) of lanes [first, first + lanes) into so many slivers, which lie `apart` values from
+ * one another, the first at out. All but the last are full; its other lanes, and steps up to the next multiple of unit,
+ * become zeros. */
 typedef void dq_pack_slivers_fn(const dq_operand *o, int64_t first, int64_t lanes, int slivers, int64_t start,
-                                int depth, void *out);
+                                int depth, void *out, int64_t apart);
 
 typedef struct dq_slivers {
     int rows, columns; /* lanes of a sliver of A, of B */
@@ -48,6 +56,9 @@ typedef struct dq_slivers {
     void (*begin)(void), (*end)(void);
 } dq_slivers;
 
-void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g);
+/* packed: B as dq_slivers_pack left it; NULL: it is g->b. */
+void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, const void *packed);
+size_t dq_slivers_packed_bytes(const dq_slivers *s, int64_t k, int64_t n);
+void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed);
 
 #endif

@@ -12,6 +12,9 @@
 
 #define DQ_VARIANT_DECLARE(v)                                                                                          \
     void dq_gemm_##v(const dq_compute *compute, const dq_gemm *g);                                                     \
+    size_t dq_packed_bytes_##v(const dq_compute *compute, int64_t k, int64_t n);                                       \
+    void dq_pack_##v(const dq_compute *compute, const dq_pack *piece, void *packed);                                   \
+    void dq_gemm_packed_##v(const dq_compute *compute, const dq_gemm *g, const void *packed);                          \
     void dq_rmsnorm_forward_##v(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w,     \
                                 float eps, int64_t T, int64_t D);                                                      \
     void dq_rmsnorm_backward_##v(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,     \
@@ -31,7 +34,7 @@
     void dq_add_##v(const dq_compute *compute, float *y, const float *x, int64_t n);                                   \
     void dq_bias_forward_##v(const dq_compute *compute, float *y, const float *bias, int64_t T, int64_t D);            \
     void dq_bias_backward_##v(const dq_compute *compute, float *dbias, const float *dy, int64_t T, int64_t D);         \
-    double dq_sum_of_squares_##v(const dq_compute *compute, const float *x, int64_t n);                                 \
+    double dq_sum_of_squares_##v(const dq_compute *compute, const float *x, int64_t n);                                \
     dq_fakequant_adapt_fn dq_fakequant_adapt_##v;                                                                      \
     dq_fakequant_codes_fn dq_fakequant_codes_##v;                                                                      \
     dq_fakequant_decode_fn dq_fakequant_decode_##v;                                                                    \

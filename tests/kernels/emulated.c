@@ -7,6 +7,9 @@ DQ_VARIANT_DECLARE(plain16dots);
 DQ_VARIANT_DECLARE(plain16tiles);
 
 /* clang-format off: a row each */
+#define PRODUCTS(v)                                                                                                    \
+    .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v, .gemm_packed = dq_gemm_packed_##v
+
 #define OPERATIONS                                                                                                     \
     .rmsnorm_forward = dq_rmsnorm_forward_plain16, .rmsnorm_backward = dq_rmsnorm_backward_plain16,                    \
     .rope = dq_rope_plain16, .swiglu_forward = dq_swiglu_forward_plain16,                                              \
@@ -18,9 +21,9 @@ DQ_VARIANT_DECLARE(plain16tiles);
 
 const dq_kernels *kernels_to_test(size_t index, bool *usable) {
     static const dq_kernels emulated[] = {
-        {.name = "plain16", .gemm = dq_gemm_plain16, OPERATIONS},
-        {.name = "plain16dots", .gemm = dq_gemm_plain16dots, OPERATIONS},
-        {.name = "plain16tiles", .gemm = dq_gemm_plain16tiles, OPERATIONS},
+        {.name = "plain16", PRODUCTS(plain16), OPERATIONS},
+        {.name = "plain16dots", PRODUCTS(plain16dots), OPERATIONS},
+        {.name = "plain16tiles", PRODUCTS(plain16tiles), OPERATIONS},
     };
     size_t count = dq_kernels_count();
     if (index < count) return dq_kernels_at(index, usable);

@@ -10,14 +10,16 @@
 
 #include "base/random.h"
 
+enum { FIRST = 4 };
+
 int operation_count(void) {
-    return 3 + row_operation_count;
+    return FIRST + row_operation_count;
 }
 
 const operation *operation_at(int index) {
-    static const operation *const first[] = {&gemm_operation, &attention_forward_operation,
-                                             &attention_backward_operation};
-    return index < 3 ? first[index] : &row_operations[index - 3];
+    static const operation *const first[FIRST] = {&gemm_operation, &gemm_packed_operation, &attention_forward_operation,
+                                                  &attention_backward_operation};
+    return index < FIRST ? first[index] : &row_operations[index - FIRST];
 }
 
 double sum_units(double n) {
@@ -58,6 +60,12 @@ void slot_values(trial *t, int which, int64_t n, float low, float high) {
     s->fresh = malloc((size_t)n * sizeof(float) + 1);
     if (!s->fresh) abort();
     dq_random_fill(seed_of(t), DQ_STREAM_SAMPLE, (uint32_t)which, low, high, s->fresh, (size_t)n);
+}
+
+void slot_room(trial *t, int which, int64_t n) {
+    slot *s = &t->slots[which];
+    s->n = n;
+    s->x = guarded((size_t)n * sizeof(float));
 }
 
 static void slot_expect(slot *s) {
@@ -117,7 +125,7 @@ void trial_close(trial *t) {
 
 void trial_run(trial *t, const dq_compute *compute) {
     for (int i = 0; i < SLOTS; i++)
-        if (t->slots[i].x && t->slots[i].n > 0)
+        if (t->slots[i].fresh && t->slots[i].n > 0)
             memcpy(t->slots[i].x, t->slots[i].fresh, (size_t)t->slots[i].n * sizeof(float));
     t->operation->run(t, compute);
 }

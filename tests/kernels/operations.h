@@ -35,11 +35,12 @@ typedef struct operation {
     void (*run)(trial *t, const dq_compute *compute);
     void (*expect)(trial *t);
     double (*flops)(const trial *t);
+    bool (*in_bf16)(const trial *t); /* its products; NULL: no */
     double (*bytes)(const trial *t); /* that must pass to and from memory at least */
     bool by_bytes;                   /* limited by memory: bytes/s is the figure to print */
 } operation;
 
-extern const operation gemm_operation, attention_forward_operation, attention_backward_operation;
+extern const operation gemm_operation, gemm_packed_operation, attention_forward_operation, attention_backward_operation;
 extern const operation row_operations[];
 extern const int row_operation_count;
 
@@ -60,6 +61,8 @@ void trial_label(const trial *t, char *label, size_t size);
 
 /* For prepare: an array of n values, uniform in [low, high); a result array is also given want and allowed. */
 void slot_values(trial *t, int which, int64_t n, float low, float high);
+/* An array whose values do not count, left as it is by trial_run. */
+void slot_room(trial *t, int which, int64_t n);
 void slot_result(trial *t, int which);
 void slot_wide_result(trial *t, int which, int64_t n);
 void slot_indices(trial *t, int64_t n);

@@ -6,7 +6,7 @@
 #include "base/half.h"
 
 enum { M, N, K };
-enum { A, B, C };
+enum { A, B, C, PACKED };
 enum { A_TURNED = 1, B_TURNED = 2, ACCUMULATE = 4, BF16 = 8, SPREAD = 16 };
 enum { GAP = 3 }; /* between the rows of C: must stay as it is */
 
@@ -40,6 +40,37 @@ static void run(trial *t, const dq_compute *compute) {
     dq_compute here = *compute;
     here.multiply = t->variation & BF16 ? DQ_MULTIPLY_BF16 : DQ_MULTIPLY_F32;
     here.kernels->gemm(&here, &g);
+}
+
+/* A B packed piece by piece, of different widths, when the trial runs first. The pieces of a trial's second run would be
+ * the same. */
+static void pack(trial *t, const dq_compute *compute, const dq_gemm *g) {
+    slot_room(t, PACKED, (int64_t)(compute->kernels->packed_bytes(compute, g->k, g->n) / sizeof(float)));
+    dq_pack piece = {.k = g->k, .n = g->n, .b_row = g->b_row, .b_column = g->b_column};
+    for (int64_t p = 0, part = 1; p < g->k; p += piece.rows, part++)
+        for (int64_t j = 0; j < g->n; j += piece.columns, part++) {
+            int64_t rows = (part % 3 + 1) * DQ_PACK_UNIT, columns = (part % 2 + 1) * DQ_PACK_UNIT;
+            if (j > 0) rows = piece.rows; /* of one height across */
+            piece.first_row = p;
+            piece.rows = g->k - p < rows ? g->k - p : rows;
+            piece.first_column = j;
+            piece.columns = g->n - j < columns ? g->n - j : columns;
+            piece.b = g->b + p * g->b_row + j * g->b_column;
+            compute->kernels->pack(compute, &piece, t->slots[PACKED].x);
+        }
+}
+
+static void run_packed(trial *t, const dq_compute *compute) {
+    dq_gemm g = shape(t);
+    dq_compute here = *compute;
+    here.multiply = t->variation & BF16 ? DQ_MULTIPLY_BF16 : DQ_MULTIPLY_F32;
+    if (!t->slots[PACKED].x) pack(t, &here, &g);
+    g.b = NULL;
+    here.kernels->gemm_packed(&here, &g, t->slots[PACKED].x);
+}
+
+static bool in_bf16(const trial *t) {
+    return t->variation & BF16;
 }
 
 static double rounded(const trial *t, float x) {
@@ -76,22 +107,42 @@ static double bytes(const trial *t) {
 }
 
 static const int64_t tests[][SIZES] = {
-    {1, 1, 1},     {1, 100, 37},   {3, 17, 5},    {5, 16, 1},     {6, 16, 320},   {7, 33, 321}, {13, 47, 70},
-    {100, 50, 0},  {0, 5, 3},      {5, 0, 3},     {13, 35, 977},  {150, 130, 20}, {2, 3100, 9}, {2130, 18, 4},
+    {1, 1, 1},     {1, 100, 37},   {3, 17, 5},    {5, 16, 1},    {6, 16, 320},   {7, 33, 321}, {13, 47, 70},
+    {100, 50, 0},  {0, 5, 3},      {5, 0, 3},     {13, 35, 977}, {150, 130, 20}, {2, 3100, 9}, {2130, 18, 4},
     {8, 1100, 30}, {150, 1100, 3}, {1, 300, 330}, {3, 17, 2050}, {1, 770, 1030},
 };
 /* Forward, weight gradient and input gradient of the feed-forward of a 135M model at 900 tokens; larger ones; a token
  * at a time; rank 16. SIZES[7] holds the variation. */
 static const int64_t benches[][SIZES] = {
-    {900, 1536, 576, 0, 0, 0, 0, B_TURNED},   {1536, 576, 900, 0, 0, 0, 0, A_TURNED},
-    {900, 576, 1536, 0, 0, 0, 0, 0},          {900, 1536, 576, 0, 0, 0, 0, B_TURNED | BF16},
-    {900, 576, 576, 0, 0, 0, 0, B_TURNED},    {900, 192, 576, 0, 0, 0, 0, B_TURNED},
-    {192, 576, 900, 0, 0, 0, 0, A_TURNED},    {256, 49152, 576, 0, 0, 0, 0, B_TURNED},
-    {2048, 2048, 2048, 0, 0, 0, 0, B_TURNED}, {1, 49152, 576, 0, 0, 0, 0, B_TURNED},
-    {1, 1536, 576, 0, 0, 0, 0, B_TURNED},     {4, 49152, 576, 0, 0, 0, 0, B_TURNED},
-    {8, 49152, 576, 0, 0, 0, 0, B_TURNED},    {1, 16384, 2048, 0, 0, 0, 0, 0},
-    {1536, 576, 16, 0, 0, 0, 0, 0},           {16, 576, 1536, 0, 0, 0, 0, A_TURNED},
+    {900, 1536, 576, 0, 0, 0, 0, B_TURNED},
+    {1536, 576, 900, 0, 0, 0, 0, A_TURNED},
+    {900, 576, 1536, 0, 0, 0, 0, 0},
+    {900, 1536, 576, 0, 0, 0, 0, B_TURNED | BF16},
+    {1536, 576, 900, 0, 0, 0, 0, A_TURNED | BF16},
+    {900, 576, 1536, 0, 0, 0, 0, BF16},
+    {2048, 2048, 2048, 0, 0, 0, 0, B_TURNED | BF16},
+    {1, 49152, 576, 0, 0, 0, 0, B_TURNED | BF16},
+    {900, 576, 576, 0, 0, 0, 0, B_TURNED},
+    {900, 192, 576, 0, 0, 0, 0, B_TURNED},
+    {192, 576, 900, 0, 0, 0, 0, A_TURNED},
+    {256, 49152, 576, 0, 0, 0, 0, B_TURNED},
+    {2048, 2048, 2048, 0, 0, 0, 0, B_TURNED},
+    {1, 49152, 576, 0, 0, 0, 0, B_TURNED},
+    {1, 1536, 576, 0, 0, 0, 0, B_TURNED},
+    {4, 49152, 576, 0, 0, 0, 0, B_TURNED},
+    {8, 49152, 576, 0, 0, 0, 0, B_TURNED},
+    {1, 16384, 2048, 0, 0, 0, 0, 0},
+    {1536, 576, 16, 0, 0, 0, 0, 0},
+    {16, 576, 1536, 0, 0, 0, 0, A_TURNED},
     {1536, 16, 576, 0, 0, 0, 0, B_TURNED},
+};
+
+static const int64_t packed_tests[][SIZES] = {{7, 33, 321}, {13, 100, 70}, {3, 150, 2100}, {1, 800, 33}, {40, 5, 1}};
+static const int64_t packed_benches[][SIZES] = {
+    {900, 1536, 576, 0, 0, 0, 0, B_TURNED},        {900, 576, 1536, 0, 0, 0, 0, 0},
+    {900, 1536, 576, 0, 0, 0, 0, B_TURNED | BF16}, {900, 576, 1536, 0, 0, 0, 0, BF16},
+    {256, 49152, 576, 0, 0, 0, 0, B_TURNED},       {1, 49152, 576, 0, 0, 0, 0, B_TURNED},
+    {1, 49152, 576, 0, 0, 0, 0, B_TURNED | BF16},
 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])
@@ -106,4 +157,18 @@ const operation gemm_operation = {.name = "gemm",
                                   .run = run,
                                   .expect = expect,
                                   .flops = flops,
+                                  .in_bf16 = in_bf16,
                                   .bytes = bytes};
+
+const operation gemm_packed_operation = {.name = "gemm_packed",
+                                         .tests = packed_tests,
+                                         .test_count = COUNT(packed_tests),
+                                         .benches = packed_benches,
+                                         .bench_count = COUNT(packed_benches),
+                                         .variations = 32,
+                                         .prepare = prepare,
+                                         .run = run_packed,
+                                         .expect = expect,
+                                         .flops = flops,
+                                         .in_bf16 = in_bf16,
+                                         .bytes = bytes};

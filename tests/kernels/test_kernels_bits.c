@@ -90,6 +90,31 @@ static void elements_of(const dq_compute *compute) {
     elements_multiplied(&here);
 }
 
+/* With B packed beforehand the products are the same to the bit. */
+static void packed_as_not(const dq_compute *compute) {
+    const operation *packed = NULL, *plain = NULL;
+    for (int i = 0; i < operation_count(); i++) {
+        if (!strcmp(operation_at(i)->name, "gemm")) plain = operation_at(i);
+        if (!strcmp(operation_at(i)->name, "gemm_packed")) packed = operation_at(i);
+    }
+    for (int i = 0; i < packed->test_count; i++)
+        for (int variation = 0; variation < packed->variations; variation++) {
+            trial *one = trial_open(packed, packed->tests[i], variation);
+            trial *other = trial_open(plain, packed->tests[i], variation);
+            trial_run(one, compute);
+            trial_run(other, compute);
+            if (trial_bits(one) != trial_bits(other))
+                fail_msg("%s: product %d /%d has other bits once packed", compute->kernels->name, i, variation);
+            trial_close(one);
+            trial_close(other);
+        }
+}
+
+static void test_packed(void **state) {
+    (void)state;
+    in_every_variant(packed_as_not);
+}
+
 static void test_elements(void **state) {
     (void)state;
     in_every_variant(elements_of);
@@ -334,9 +359,10 @@ static void test_as_torch(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements),   cmocka_unit_test(test_decoded), cmocka_unit_test(test_same_as_reference),
-        cmocka_unit_test(test_not_hidden), cmocka_unit_test(test_tiny),    cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_as_torch),
+        cmocka_unit_test(test_elements),   cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_decoded),    cmocka_unit_test(test_same_as_reference),
+        cmocka_unit_test(test_not_hidden), cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_choice),     cmocka_unit_test(test_as_torch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,15 +55,15 @@ DQ_INLINE dq_pair pair_of_lane(const float *x, int p, int depth) {
 }
 
 /* Lanes side by side in memory and in the slivers, which are filled together (dq_pack_rows says why). */
-DQ_INLINE void pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth,
-                         uint32_t *out) {
+DQ_INLINE void pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth, uint32_t *out,
+                         int64_t apart) {
     const int pairs = to_unit(depth) / 2;
     for (int p = 0; p < pairs; p++)
         for (int s = 0; s < slivers; s++)
             for (int lane = 0; lane < width; lane += W) {
                 const int64_t at = s * width + lane;
-                put_pairs(out + ((int64_t)s * pairs + p) * width + lane,
-                          pair_of_steps(x + at, step, lanes - at, 2 * p, depth), width - lane);
+                put_pairs(out + s * apart + p * width + lane, pair_of_steps(x + at, step, lanes - at, 2 * p, depth),
+                          width - lane);
             }
 }
 
@@ -102,13 +102,13 @@ static int place_of_lanes(int p, int lane, int width) {
 }
 
 DQ_INLINE void pack_lanes(const dq_operand *o, int64_t first, int64_t lanes, int slivers, int64_t start, int width,
-                          int depth, uint32_t *out) {
+                          int depth, uint32_t *out, int64_t apart) {
     const float *x = o->x + first * o->lane_stride + start * o->step;
     if (o->lane_stride == 1) {
-        pack_rows(x, o->step, lanes, slivers, width, depth, out);
+        pack_rows(x, o->step, lanes, slivers, width, depth, out, apart);
         return;
     }
-    for (int s = 0; s < slivers; s++, x += width * o->lane_stride, lanes -= width, out += width * to_unit(depth) / 2) {
+    for (int s = 0; s < slivers; s++, x += width * o->lane_stride, lanes -= width, out += apart) {
         int given = lanes < width ? (int)lanes : width;
         if (o->step == 1)
             pack_columns(x, o->lane_stride, given, width, depth, out);
@@ -118,16 +118,17 @@ DQ_INLINE void pack_lanes(const dq_operand *o, int64_t first, int64_t lanes, int
 }
 
 static void pack_b(const dq_operand *o, int64_t first, int64_t columns, int slivers, int64_t start, int depth,
-                   void *out) {
-    pack_lanes(o, first, columns, slivers, start, COLUMNS, depth, out);
+                   void *out, int64_t apart) {
+    pack_lanes(o, first, columns, slivers, start, COLUMNS, depth, out, apart / 2);
 }
 
 #ifndef DQ_BF16_TILES
 
 /* ---- Dots ---- */
 
-static void pack_a(const dq_operand *o, int64_t first, int64_t rows, int slivers, int64_t start, int depth, void *out) {
-    pack_lanes(o, first, rows, slivers, start, ROWS, depth, out);
+static void pack_a(const dq_operand *o, int64_t first, int64_t rows, int slivers, int64_t start, int depth, void *out,
+                   int64_t apart) {
+    pack_lanes(o, first, rows, slivers, start, ROWS, depth, out, apart / 2);
 }
 
 DQ_INLINE void dots_into(int rows, int pairs, const uint32_t *a, const uint32_t *b, float *c, int64_t c_row,
@@ -181,10 +182,11 @@ DQ_INLINE void pack_tiles(const float *x, int64_t lane_stride, int64_t step, int
     }
 }
 
-static void pack_a(const dq_operand *o, int64_t first, int64_t rows, int slivers, int64_t start, int depth, void *out) {
+static void pack_a(const dq_operand *o, int64_t first, int64_t rows, int slivers, int64_t start, int depth, void *out,
+                   int64_t apart) {
     const float *x = o->x + first * o->lane_stride + start * o->step;
     uint32_t *to = out;
-    for (int s = 0; s < slivers; s++, x += ROWS * o->lane_stride, rows -= ROWS, to += ROWS * to_unit(depth) / 2)
+    for (int s = 0; s < slivers; s++, x += ROWS * o->lane_stride, rows -= ROWS, to += apart / 2)
         pack_tiles(x, o->lane_stride, o->step, rows < ROWS ? (int)rows : ROWS, depth, to);
 }
 
@@ -236,27 +238,48 @@ static void end(void) {
 
 #endif
 
-void NAME(gemm)(const dq_compute *compute, const dq_gemm *g) {
-    static const dq_slivers s = {.rows = ROWS,
-                                 .columns = COLUMNS,
-                                 .unit = UNIT,
-                                 .value_bytes = sizeof(uint16_t),
-                                 .depth = DQ_BF16_DEPTH,
-                                 .panel_rows = DQ_GEMM_ROWS,
-                                 .panel_columns = DQ_BF16_COLUMNS,
-                                 .chunk_rows = CHUNK_ROWS,
-                                 .a_together = A_TOGETHER,
-                                 .b_together = B_TOGETHER,
-                                 .pack_a = pack_a,
-                                 .pack_b = pack_b,
-                                 .multiply = multiply,
+static const dq_slivers of_pairs = {.rows = ROWS,
+                                    .columns = COLUMNS,
+                                    .unit = UNIT,
+                                    .value_bytes = sizeof(uint16_t),
+                                    .depth = DQ_BF16_DEPTH,
+                                    .panel_rows = DQ_GEMM_ROWS,
+                                    .panel_columns = DQ_BF16_COLUMNS,
+                                    .chunk_rows = CHUNK_ROWS,
+                                    .a_together = A_TOGETHER,
+                                    .b_together = B_TOGETHER,
+                                    .pack_a = pack_a,
+                                    .pack_b = pack_b,
+                                    .multiply = multiply,
 #ifdef DQ_BF16_TILES
-                                 .begin = begin,
-                                 .end = end
+                                    .begin = begin,
+                                    .end = end
 #endif
-    };
-    if (compute->multiply == DQ_MULTIPLY_BF16)
-        dq_slivers_gemm(&s, compute, g);
+};
+
+static bool in_pairs(const dq_compute *compute) {
+    return compute->multiply == DQ_MULTIPLY_BF16;
+}
+
+void NAME(gemm)(const dq_compute *compute, const dq_gemm *g) {
+    NAME(gemm_packed)(compute, g, NULL);
+}
+
+void NAME(gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *packed) {
+    if (in_pairs(compute))
+        dq_slivers_gemm(&of_pairs, compute, g, packed);
     else
-        DQ_NAME_IN(gemm, DQ_VARIANT_F32)(compute, g);
+        DQ_NAME_IN(gemm_packed, DQ_VARIANT_F32)(compute, g, packed);
+}
+
+size_t NAME(packed_bytes)(const dq_compute *compute, int64_t k, int64_t n) {
+    return in_pairs(compute) ? dq_slivers_packed_bytes(&of_pairs, k, n)
+                             : DQ_NAME_IN(packed_bytes, DQ_VARIANT_F32)(compute, k, n);
+}
+
+void NAME(pack)(const dq_compute *compute, const dq_pack *piece, void *packed) {
+    if (in_pairs(compute))
+        dq_slivers_pack(&of_pairs, piece, packed);
+    else
+        DQ_NAME_IN(pack, DQ_VARIANT_F32)(compute, piece, packed);
 }

@@ -44,3 +44,25 @@ void dq_gemm_c(const dq_compute *compute, const dq_gemm *g) {
     for (int64_t first = 0; first < g->n; first += WIDTH)
         multiply_panel(g, compute->multiply, first, g->n - first < WIDTH ? (int)(g->n - first) : WIDTH);
 }
+
+/* "Packed" is f32 as it was, row after row. */
+size_t dq_packed_bytes_c(const dq_compute *compute, int64_t k, int64_t n) {
+    (void)compute;
+    return (size_t)(k * n) * sizeof(float);
+}
+
+void dq_pack_c(const dq_compute *compute, const dq_pack *piece, void *packed) {
+    (void)compute;
+    float *to = (float *)packed + piece->first_row * piece->n + piece->first_column;
+    for (int64_t p = 0; p < piece->rows; p++)
+        for (int64_t j = 0; j < piece->columns; j++)
+            to[p * piece->n + j] = piece->b[p * piece->b_row + j * piece->b_column];
+}
+
+void dq_gemm_packed_c(const dq_compute *compute, const dq_gemm *g, const void *packed) {
+    dq_gemm plain = *g;
+    plain.b = packed;
+    plain.b_row = g->n;
+    plain.b_column = 1;
+    dq_gemm_c(compute, &plain);
+}

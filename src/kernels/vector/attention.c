@@ -28,7 +28,7 @@ const float *NAME(attention_lay)(const dq_attention_plan *x, const float *from, 
     from += start * stride + (int64_t)kv_head * x->width;
     *step = x->width == x->padded ? stride : x->padded;
     if (x->width == x->padded) return from;
-    dq_pack_rows(from, stride, x->width, 1, x->padded, (int)(end - start), false, out);
+    dq_pack_rows(from, stride, x->width, 1, x->padded, (int)(end - start), false, out, 0);
     return out;
 }
 

@@ -15,13 +15,13 @@ enum {
 };
 
 DQ_INLINE void pack(const dq_operand *o, int64_t first, int64_t lanes, int slivers, int64_t start, int width, int depth,
-                    bool bf16, float *out) {
+                    bool bf16, float *out, int64_t apart) {
     const float *x = o->x + first * o->lane_stride + start * o->step;
     if (o->lane_stride == 1) {
-        dq_pack_rows(x, o->step, lanes, slivers, width, depth, bf16, out);
+        dq_pack_rows(x, o->step, lanes, slivers, width, depth, bf16, out, apart);
         return;
     }
-    for (int s = 0; s < slivers; s++, x += width * o->lane_stride, lanes -= width, out += width * depth) {
+    for (int s = 0; s < slivers; s++, x += width * o->lane_stride, lanes -= width, out += apart) {
         int given = lanes < width ? (int)lanes : width;
         if (o->step == 1)
             dq_pack_columns(x, o->lane_stride, given, width, depth, bf16, out);
@@ -32,8 +32,8 @@ DQ_INLINE void pack(const dq_operand *o, int64_t first, int64_t lanes, int slive
 
 #define PACK(name, width, bf16)                                                                                        \
     static void name(const dq_operand *o, int64_t first, int64_t lanes, int slivers, int64_t start, int depth,         \
-                     void *out) {                                                                                      \
-        pack(o, first, lanes, slivers, start, width, depth, bf16, out);                                                \
+                     void *out, int64_t apart) {                                                                       \
+        pack(o, first, lanes, slivers, start, width, depth, bf16, out, apart);                                         \
     }
 
 PACK(pack_a, DQ_TILE_ROWS, false)
@@ -55,7 +55,7 @@ static void multiply(int64_t rows, int steps, const void *a, const void *b, floa
     DQ_TILE_SWITCH(height, tile_into, steps, a, b, c, c_row, columns, accumulate);
 }
 
-void NAME(gemm)(const dq_compute *compute, const dq_gemm *g) {
+static dq_slivers slivers_of(const dq_compute *compute) {
     dq_slivers s = {.rows = DQ_TILE_ROWS,
                     .columns = DQ_TILE_COLUMNS,
                     .unit = 1,
@@ -73,5 +73,24 @@ void NAME(gemm)(const dq_compute *compute, const dq_gemm *g) {
         s.pack_a = pack_a_rounded;
         s.pack_b = pack_b_rounded;
     }
-    dq_slivers_gemm(&s, compute, g);
+    return s;
+}
+
+void NAME(gemm)(const dq_compute *compute, const dq_gemm *g) {
+    NAME(gemm_packed)(compute, g, NULL);
+}
+
+void NAME(gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *packed) {
+    dq_slivers s = slivers_of(compute);
+    dq_slivers_gemm(&s, compute, g, packed);
+}
+
+size_t NAME(packed_bytes)(const dq_compute *compute, int64_t k, int64_t n) {
+    dq_slivers s = slivers_of(compute);
+    return dq_slivers_packed_bytes(&s, k, n);
+}
+
+void NAME(pack)(const dq_compute *compute, const dq_pack *piece, void *packed) {
+    dq_slivers s = slivers_of(compute);
+    dq_slivers_pack(&s, piece, packed);
 }

@@ -12,16 +12,16 @@ DQ_INLINE dq_vec dq_pack_rounded(dq_vec x, bool bf16) {
     return bf16 ? dq_vec_bf16(x) : x;
 }
 
-/* Lanes side by side in memory. Several slivers in a row, each of depth * width values, are filled together: a step's lanes
+/* Lanes side by side in memory. Several slivers, `apart` values from one another, are filled together: a step's lanes
  * are then read once, where sliver after sliver would come back to the same lines of memory after `depth` others, which
  * often have pushed them out (strides are multiples of few sets of the cache). */
 DQ_INLINE void dq_pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth, bool bf16,
-                            float *out) {
+                            float *out, int64_t apart) {
     for (int p = 0; p < depth; p++, x += step)
         for (int s = 0; s < slivers; s++)
             for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
                 const float *from = x + s * width + lane;
-                float *to = out + ((int64_t)s * depth + p) * width + lane;
+                float *to = out + s * apart + p * width + lane;
                 int64_t left = lanes - s * width - lane;
                 int wanted = width - lane, given = left < wanted ? (int)left : wanted;
                 /* More than is wanted may be read where it is there, and written where the next steps overwrite it. */
