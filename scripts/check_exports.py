@@ -2,7 +2,9 @@
 """Lets the programs that users run judge dlqat's exports: MLX, gguf-py, llama.cpp, transformers.
 
     check_exports.py DLQAT MODEL [--full] [--text FILE] [--prompt TEXT]
+    check_exports.py DLQAT RUN [--text FILE] [--prompt TEXT]
     check_exports.py DLQAT --random
+    check_exports.py DLQAT --families
 
 For every grid (bits x group x scale type x offset) that the model takes:
   quantize -> DIR             dlqat reports the hash of W_hat (XXH3-128 of all linears' f32 rows)
@@ -11,7 +13,9 @@ For every grid (bits x group x scale type x offset) that the model takes:
   export --format hf          the f32 tensors have the same hash
 and for the grids under RUN, in the real programs: greedy text of 32 tokens from mlx-lm (cast to f32) and logits of
 transformers equal dlqat's text; llama.cpp's perplexity is within 0.1 % (F32) or 1 % (blocks) of `dlqat eval`.
---random makes a small model of its own whose widths take every group. Needs mlx-lm, gguf, llama-cpp-python, transformers,
+A RUN's trained result is taken as it is, against the hash in its summary.json. --random makes a small model of its own whose
+widths take every group. --families makes a small one of each family and compares the logits of every token in transformers,
+mlx-lm and llama.cpp with those of transformers for the model before its export. Needs mlx-lm, gguf, llama-cpp-python, transformers,
 torch, safetensors, xxhash. Prints one line per check; exit status 1 if any fails.
 """
 import argparse, itertools, json, math, pathlib, re, shutil, subprocess, sys, tempfile
@@ -157,25 +161,121 @@ def run_programs(program, label, result, exports, types, prompt, text):
     theirs = transformers_greedy(exports["hf"], list(ids), hf_tokenizer)
     check(label + " transformers: greedy text of 32 tokens", theirs == ours, "" if theirs == ours else f"{theirs!r} != {ours!r}")
 
-    import llama_cpp
-    window, windows = 512, 4
-    llama = llama_cpp.Llama(str(exports["gguf"]), n_ctx=window, n_batch=window, n_threads=2, logits_all=True, verbose=False)
-    check(label + " llama.cpp: ids", llama.tokenize(prompt.encode(), add_bos=False, special=False) == hf_tokenizer.encode(prompt, add_special_tokens=False))
     figures = exports["hf"].parent / "figures.json"
-    dlqat(program, "eval", "--model", result, "--ppl", text, "--window", window, "--max-windows", windows, "--json", figures)
+    dlqat(program, "eval", "--model", result, "--ppl", text, "--window", WINDOW, "--max-windows", WINDOWS, "--json", figures)
     mine = json.loads(figures.read_text())["ppl_window"]
-    tokens = llama.tokenize(pathlib.Path(text).read_bytes()[:windows * window * 8], add_bos=False, special=False)
+    llama_perplexity(label, exports["gguf"], types, prompt, text, hf_tokenizer, mine)
+    if types == {"F32"}: return
+    plain = exports["hf"].parent / "plain.gguf"  # the same values as F32
+    dlqat(program, "export", "--model", exports["hf"], "--format", "gguf", "--out", plain)
+    llama_perplexity(label, plain, {"F32"}, prompt, text, hf_tokenizer, mine)
+
+
+WINDOW, WINDOWS = 512, 4
+
+
+def llama_perplexity(label, path, types, prompt, text, hf_tokenizer, mine):
+    import llama_cpp
+    llama = llama_cpp.Llama(str(path), n_ctx=WINDOW, n_batch=WINDOW, n_threads=2, logits_all=True, verbose=False)
+    check(label + " llama.cpp: ids", llama.tokenize(prompt.encode(), add_bos=False, special=False) == hf_tokenizer.encode(prompt, add_special_tokens=False))
+    tokens = llama.tokenize(pathlib.Path(text).read_bytes()[:WINDOWS * WINDOW * 8], add_bos=False, special=False)
     total = 0.0
-    for i in range(windows):
-        piece = tokens[i * window:(i + 1) * window]
+    for i in range(WINDOWS):
+        piece = tokens[i * WINDOW:(i + 1) * WINDOW]
         llama.reset(); llama.eval(piece)
-        scores = np.array(llama.scores[:window - 1], dtype=np.float64)
+        scores = np.array(llama.scores[:WINDOW - 1], dtype=np.float64)
         top = scores.max(1)
-        total += (top + np.log(np.exp(scores - top[:, None]).sum(1)) - scores[np.arange(window - 1), piece[1:]]).mean()
-    theirs = math.exp(total / windows)
+        total += (top + np.log(np.exp(scores - top[:, None]).sum(1)) - scores[np.arange(WINDOW - 1), piece[1:]]).mean()
+    theirs = math.exp(total / WINDOWS)
     limit = 0.001 if types == {"F32"} else 0.01
     check(label + f" llama.cpp: perplexity within {limit:.1%}", abs(theirs / mine - 1) < limit,
           f"{theirs:.4f} against {mine:.4f} ({theirs / mine - 1:+.3%}), {', '.join(sorted(types))}")
+
+
+# --- Families ---------------------------------------------------------------------------------------------------------------
+
+def make_family(directory, name, **extra):
+    """A small random model whose norms and biases are not what they start as, with a tokenizer of the tests'."""
+    import torch, transformers
+    torch.manual_seed(5)
+    config = transformers.AutoConfig.for_model(
+        name, vocab_size=320, hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=3, eos_token_id=2, **extra)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for key, value in model.named_parameters():
+            if value.ndim == 1: value.add_(torch.randn_like(value) * 0.2)
+            elif "proj" in key: value.mul_(6)  # attention that is not nearly even
+    model.save_pretrained(directory)
+    fixtures = pathlib.Path(__file__).resolve().parent.parent / "tests/fixtures/eval/bos"
+    for each in fixtures.glob("*token*"): shutil.copy(each, directory)
+    shutil.copy(fixtures / "chat_template.jinja", directory)
+
+
+def transformers_logits(directory, ids):
+    import torch, transformers
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
+    with torch.no_grad(): return model(torch.tensor([ids])).logits[0].double().numpy()
+
+
+def mlx_logits(directory, ids):
+    import mlx_lm
+    model, _ = mlx_lm.load(str(directory))
+    model.set_dtype(mx.float32)
+    return np.array(model(mx.array([ids]))[0].astype(mx.float32), dtype=np.float64)
+
+
+def llama_logits(path, ids):
+    import llama_cpp
+    f32 = 0  # GGML_TYPE_F32, for the cache
+    llama = llama_cpp.Llama(str(path), n_ctx=len(ids), n_batch=len(ids), n_threads=1, logits_all=True, type_k=f32, type_v=f32, verbose=False)
+    llama.eval(ids)
+    return np.array(llama.scores[:len(ids)], dtype=np.float64)
+
+
+def near(label, theirs, expected):
+    error = np.linalg.norm(theirs - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    check(label, error.max() < 1e-4, f"logits within {error.max():.1e} at token {error.argmax()} of {len(error)}")
+
+
+def check_families(program, place):
+    import transformers
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    llama3 = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
+    ids = [3] + np.random.default_rng(1).integers(4, 320, 47).tolist()
+    for label, name, extra in [("llama", "llama", {}), ("llama, llama3 scaling, tied", "llama", dict(rope_parameters=llama3, tie_word_embeddings=True)),
+                               ("mistral", "mistral", dict(sliding_window=None)), ("mistral, window 8", "mistral", dict(sliding_window=8)),
+                               ("qwen2", "qwen2", dict(use_sliding_window=False)), ("qwen2, tied", "qwen2", dict(tie_word_embeddings=True)),
+                               ("qwen2, window 8", "qwen2", dict(use_sliding_window=True, sliding_window=8, max_window_layers=1)),
+                               ("qwen3, head width 32", "qwen3", dict(head_dim=32)),
+                               ("qwen3, window 8", "qwen3", dict(head_dim=32, use_sliding_window=True, sliding_window=8, max_window_layers=1))]:
+        here = place / "family"
+        here.mkdir()
+        make_family(here / "source", name, **extra)
+        expected = transformers_logits(here / "source", ids)
+        one_export(program, label + " as it is", here / "source", here / "plain", ids, expected)
+        # With f32 scales no block of GGUF holds the grid, so that llama.cpp multiplies in f32 too.
+        dlqat(program, "quantize", "--model", here / "source", "--out", here / "result", "--bits", 4, "--group-size", 32, "--scale-dtype", "f32")
+        one_export(program, label + " 4 bit", here / "result", here / "rounded", ids, None)
+        shutil.rmtree(here)
+
+
+def one_export(program, label, source, place, ids, expected):
+    place.mkdir()
+    for kind, judge in (("hf", transformers_logits), ("mlx", mlx_logits), ("gguf", llama_logits)):
+        target = place / f"model.{kind}"
+        done = dlqat(program, "export", "--model", source, "--format", kind, "--out", target, may_fail=True)
+        if done.returncode:
+            refusal = done.stderr.strip().splitlines()[-1]
+            check(f"{label}: {kind}", "sliding window" in refusal, "refused: " + refusal)
+            continue
+        theirs = judge(target, ids)
+        if expected is None: expected = theirs
+        # Where it says that a program has no window, what that program computes is the model's within the window.
+        told = re.search(r"no sliding window.*more than (\d+) tokens", done.stdout)
+        n = int(told[1]) if told else len(ids)
+        near(f"{label}: {kind}" + (f", window {n}" if told else ""), theirs[:n], expected[:n])
 
 
 # --- The matrix ---------------------------------------------------------------------------------------------------------------
@@ -200,10 +300,23 @@ def one_grid(program, source, grid, place, args):
         return
     worst, want, source_hash = reported_hash(made.stdout)
     check(label + " result: max |dW| 0, same hash", worst == 0 and want == source_hash)
+    run = not args.random and grid in RUN
+    judge_result(program, label, result, result, want, bits, place, args, run)
+
+
+def one_run(program, run, place, args):
+    """A finished run: what its trainer said of the W_hat of its last step is what every export must give."""
+    summary = json.loads((run / "summary.json").read_text())
+    label = f"{summary['method']}, {summary['bits']} bit, group {summary['group_size']}, {summary['steps']} steps:"
+    check(label + " result: max |dW| 0", summary["max_abs_dw"] == 0)
+    judge_result(program, label, run, run / "model", summary["w_hat_xxh3_128"], summary["bits"], place, args, True)
+
+
+def judge_result(program, label, source, result, want, bits, place, args, run):
     exports, types = {}, set()
     for kind in ("mlx", "gguf", "hf"):
         exports[kind] = place / ("model.gguf" if kind == "gguf" else kind)
-        done = dlqat(program, "export", "--model", result, "--format", kind, "--out", exports[kind], may_fail=True)
+        done = dlqat(program, "export", "--model", source, "--format", kind, "--out", exports[kind], may_fail=True)
         if done.returncode:
             check(label + f" {kind}", kind == "mlx" and bits == 7, "refused: " + done.stderr.strip().splitlines()[-1])
             continue
@@ -212,28 +325,31 @@ def one_grid(program, source, grid, place, args):
         if kind == "gguf": types = judge_gguf(label, exports[kind], want)
         if kind == "hf": judge_hf(label, exports[kind], want)
     print(f"      {label} done, W_hat {want}, GGUF as {', '.join(sorted(types))}", flush=True)
-    if not args.random and grid in RUN and args.text: run_programs(program, label, result, exports, types, args.prompt, args.text)
+    if run and args.text: run_programs(program, label, source, exports, types, args.prompt, args.text)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program"); parser.add_argument("model", nargs="?")
-    parser.add_argument("--random", action="store_true"); parser.add_argument("--full", action="store_true")
+    parser.add_argument("--random", action="store_true"); parser.add_argument("--families", action="store_true"); parser.add_argument("--full", action="store_true")
     parser.add_argument("--bits", help="only these, e.g. 3,4")
     parser.add_argument("--text", help="a text of some 20 kB for perplexity; without it the programs are not run")
     parser.add_argument("--prompt", default="Name three rivers of Europe.")
     args = parser.parse_args()
-    if bool(args.model) == args.random: parser.error("give a model, or --random")
+    if bool(args.model) + args.random + args.families != 1: parser.error("give a model, or a run, or --random, or --families")
     with tempfile.TemporaryDirectory() as directory:
         place = pathlib.Path(directory)
+        if args.families: return check_families(args.program, place)
+        if args.model and (pathlib.Path(args.model) / "summary.json").exists(): return one_run(args.program, pathlib.Path(args.model), place, args)
         source = make_random(place / "source") if args.random else args.model
         for grid in FULL if args.full or args.random else SHORT:
             if args.bits and str(grid[0]) not in args.bits.split(","): continue
             (place / "grid").mkdir()
             one_grid(args.program, source, grid, place / "grid", args)
             shutil.rmtree(place / "grid")
+
+
+if __name__ == "__main__":
+    main()
     print(f"{count} checks, {failures} failed")
     sys.exit(bool(failures))
-
-
-if __name__ == "__main__": main()

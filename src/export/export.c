@@ -105,11 +105,29 @@ static void count_weights(const dq_inventory *inventory, dq_export_report *repor
         report->linear_weights += (uint64_t)(inventory->matrix[i].weight->out * inventory->matrix[i].weight->in);
 }
 
+/* Sliding windows that the programs which read a format do not have. What the file cannot even hold is refused. */
+static dlqat_status check_window(const dq_config *config, dq_export_format format, dq_export_report *report,
+                                 dlqat_error *error) {
+    const bool in_effect = config->window > 0 && config->window < config->context;
+    if (!in_effect || (format != DQ_EXPORT_GGUF && format != DQ_EXPORT_MLX)) return DLQAT_OK;
+    const char *family = dq_family_name(config->family);
+    if (format == DQ_EXPORT_GGUF && config->family != DQ_MISTRAL)
+        return dq_fail(error, DLQAT_ERROR_UNSUPPORTED,
+                       "GGUF has no sliding window for %s, and this model has one of %lld tokens from layer %d on: use "
+                       "--format hf",
+                       family, (long long)config->window, config->first_windowed_layer);
+    snprintf(report->window_note, sizeof report->window_note,
+             "%s has no sliding window for %s: it gives what this model does in texts of no more than %lld tokens",
+             format == DQ_EXPORT_GGUF ? "llama.cpp" : "mlx-lm", family, (long long)config->window);
+    return DLQAT_OK;
+}
+
 dlqat_status dq_export(dq_model *model, const dq_quantizer_set *set, const char *path, const dq_export_options *options,
                        dq_export_report *report, dlqat_error *error) {
     memset(report, 0, sizeof *report);
     report->rounded = options->format == DQ_EXPORT_HF && options->bf16;
     DQ_TRY(check_place(path, options, error));
+    DQ_TRY(check_window(&model->config, options->format, report, error));
     dq_inventory inventory;
     DQ_TRY(dq_inventory_open(&inventory, model, set, error));
     count_weights(&inventory, report);
@@ -145,6 +163,7 @@ void dq_export_describe(const dq_export_report *report, dq_buffer *text) {
                      "; %.3f bits per weight with scales and offsets, %.3f over the whole model; %" PRIu64 " bytes\n",
                      dq_export_linear_bits(report), dq_export_bits(report), report->file_bytes);
     if (report->note[0]) dq_buffer_format(text, "%s\n", report->note);
+    if (report->window_note[0]) dq_buffer_format(text, "%s\n", report->window_note);
     dq_buffer_format(text, "read back: max |dW| %.9g%s%s; hash of W_hat %s, of the model %s\n",
                      report->comparison.max_abs_dw, report->comparison.max_abs_dw > 0 ? " in " : "",
                      report->comparison.max_abs_dw > 0 ? report->comparison.where : "", report->comparison.hash_b,

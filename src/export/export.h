@@ -31,9 +31,10 @@ typedef struct dq_export_report {
     int linears;
     int written_as[DQ_DTYPE_COUNT]; /* linears by the type of their tensor; packed codes count as U32 */
     char note[256];                 /* why some linears went as F32, when they might have been smaller; "" */
+    char window_note[160];          /* up to which length the format's programs do as the model does; "": any */
 } dq_export_report;
 
-/* set: the quantizers attached to the model, or NULL for the model as its file holds it. */
+/* A sliding window that GGUF cannot hold is refused. set: the quantizers attached to the model, or NULL for the model as its file holds it. */
 dlqat_status dq_export(dq_model *model, const dq_quantizer_set *set, const char *path, const dq_export_options *options,
                        dq_export_report *report, dlqat_error *error);
 

@@ -61,8 +61,8 @@ static const char *dtype_name(const dq_export_plan *plan) {
     return dtype == DQ_F16 ? "float16" : dtype == DQ_BF16 ? "bfloat16" : "float32";
 }
 
-/* What mlx-lm needs beyond what transformers does: keys that the source leaves to its family's defaults (mlx-lm has others),
- * the older spelling of RoPE, and which layers have a sliding window. */
+/* What mlx-lm needs beyond what transformers does: keys that the source leaves to its family's defaults (mlx-lm has others), and
+ * the older spelling of RoPE. */
 static int complete_for_mlx(json_t *json, const dq_config *config, const char *dtype) {
     json_t *whole = dq_config_to_json(config, dtype);
     int failed = !whole || json_object_update_missing(json, whole);
@@ -71,10 +71,9 @@ static int complete_for_mlx(json_t *json, const dq_config *config, const char *d
         failed |= json_object_set(json, "rope_scaling", json_object_get(whole, "rope_scaling"));
     }
     json_decref(whole);
-    if (failed || config->family != DQ_MISTRAL || !config->window) return failed;
-    json_t *types = json_array();
-    for (int l = 0; l < config->layers; l++) failed |= json_array_append_new(types, json_string("sliding_attention"));
-    return failed | json_object_set_new(json, "layer_types", types);
+    /* It does not load a mistral all of whose layers are listed as windowed; that they are is said by sliding_window. */
+    if (config->family == DQ_MISTRAL) json_object_del(json, "layer_types");
+    return failed;
 }
 
 /* The source's own config.json where there is one, since it may say what this program has no use for. */

@@ -226,6 +226,53 @@ static void what_differs_is_not_put_in_place(void **state) {
     remove_place(place);
 }
 
+/* GGUF holds mistral's sliding window, not qwen's; MLX's configuration holds both. What the programs that read them do without
+ * is said. */
+static void windows_are_kept_or_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *family;
+        dq_export_format format;
+        const char *note; /* NULL: refused */
+    } cases[] = {
+        {"qwen2_window", DQ_EXPORT_GGUF, NULL},
+        {"qwen2_window", DQ_EXPORT_MLX, "mlx-lm has no sliding window for qwen2"},
+        {"qwen2_window", DQ_EXPORT_HF, ""},
+        {"mistral_window", DQ_EXPORT_GGUF, "llama.cpp has no sliding window for mistral"},
+        {"mistral_window", DQ_EXPORT_MLX, "mlx-lm has no sliding window for mistral"},
+        {"mistral_window", DQ_EXPORT_RESULT, ""},
+        {"qwen2", DQ_EXPORT_GGUF, ""},
+    };
+    char place[256], source[1024], to[1024];
+    dlqat_error error;
+    dq_export_report report;
+    make_place(place);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%zu", i);
+        dlqat_status status = export_path(family(source, cases[i].family), join(to, place, name), cases[i].format,
+                                          false, &report, &error);
+        if (!cases[i].note) {
+            assert_int_equal(status, DLQAT_ERROR_UNSUPPORTED);
+            assert_non_null(
+                strstr(error.message, "GGUF has no sliding window for qwen2, and this model has one of 4 "));
+            assert_false(dq_file_exists(to));
+            continue;
+        }
+        assert_ok(status);
+        assert_int_equal(report.window_note[0] != '\0', cases[i].note[0] != '\0');
+        assert_non_null(strstr(report.window_note, cases[i].note));
+        dq_model *before, *after;
+        assert_ok(dq_model_open(&before, source, false, &error));
+        assert_ok(dq_model_open(&after, to, false, &error));
+        assert_int_equal(after->config.window, before->config.window);
+        assert_int_equal(after->config.first_windowed_layer, before->config.first_windowed_layer);
+        dq_model_close(before);
+        dq_model_close(after);
+    }
+    remove_place(place);
+}
+
 static void nothing_is_replaced_unasked(void **state) {
     (void)state;
     char place[256], source[1024], to[1024], keep[1024];
@@ -263,6 +310,7 @@ int main(void) {
         cmocka_unit_test(bf16_says_how_far_it_rounds),
         cmocka_unit_test(a_flipped_bit_is_found),
         cmocka_unit_test(what_differs_is_not_put_in_place),
+        cmocka_unit_test(windows_are_kept_or_refused),
         cmocka_unit_test(nothing_is_replaced_unasked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
