@@ -10,7 +10,6 @@
 
 struct dq_pattern {
     pcre2_code *code; /* NULL for a literal */
-    pcre2_match_context *context;
     char *literal;
     size_t length;
 };
@@ -22,8 +21,7 @@ static dlqat_status compile_code(dq_pattern *pattern, const char *source, size_t
     dlqat_status status = dq_pattern_translate(&translated, source, length, where, error);
     if (status != DLQAT_OK) goto done;
     context = pcre2_compile_context_create(NULL);
-    pattern->context = pcre2_match_context_create(NULL);
-    if (!context || !pattern->context) {
+    if (!context) {
         status = dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory for a regular expression", where);
         goto done;
     }
@@ -41,8 +39,6 @@ static dlqat_status compile_code(dq_pattern *pattern, const char *source, size_t
         goto done;
     }
     pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE); /* where there is no JIT the interpreter runs it */
-    /* A run of a million spaces costs about as many steps; what needs thousands a byte is an attack. */
-    pcre2_set_match_limit(pattern->context, 1000 * 1000 * 1000);
 done:
     pcre2_compile_context_free(context);
     dq_buffer_free(&translated);
@@ -77,7 +73,6 @@ dlqat_status dq_pattern_compile(dq_pattern **out, const char *source, size_t len
 void dq_pattern_free(dq_pattern *pattern) {
     if (!pattern) return;
     pcre2_code_free(pattern->code);
-    pcre2_match_context_free(pattern->context);
     free(pattern->literal);
     free(pattern);
 }
@@ -87,13 +82,21 @@ dlqat_status dq_scan_open(dq_scan *scan, const dq_pattern *pattern, dlqat_error 
     scan->pattern = pattern;
     if (!pattern->code) return DLQAT_OK;
     scan->match_data = pcre2_match_data_create(1, NULL);
-    return scan->match_data ? DLQAT_OK : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory to run a regular expression");
+    scan->context = pcre2_match_context_create(NULL);
+    if (scan->match_data && scan->context) return DLQAT_OK;
+    dq_scan_close(scan);
+    return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory to run a regular expression");
 }
 
 void dq_scan_text(dq_scan *scan, const char *text, size_t length) {
     scan->text = text;
     scan->length = length;
     scan->position = 0;
+    if (!scan->context) return;
+    /* A run of a million spaces costs about as many steps; what needs thousands a byte is an attack. */
+    const size_t most = 1000 * 1000 * 1000, start = 1000 * 1000, per_byte = 5000;
+    pcre2_set_match_limit(scan->context,
+                          (uint32_t)(length < (most - start) / per_byte ? start + per_byte * length : most));
 }
 
 static bool next_literal(dq_scan *scan, size_t *start) {
@@ -116,10 +119,10 @@ static dlqat_status next_code(dq_scan *scan, bool *found, size_t *start, size_t 
     const dq_pattern *pattern = scan->pattern;
     PCRE2_SPTR text = (PCRE2_SPTR)scan->text;
     int result = pcre2_match(pattern->code, text, scan->length, scan->position, PCRE2_NO_UTF_CHECK, scan->match_data,
-                             pattern->context);
+                             scan->context);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its stack on the heap */
         result = pcre2_match(pattern->code, text, scan->length, scan->position, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
-                             scan->match_data, pattern->context);
+                             scan->match_data, scan->context);
     if (result == PCRE2_ERROR_NOMATCH) {
         *found = false;
         return DLQAT_OK;
@@ -160,7 +163,8 @@ dlqat_status dq_scan_next(dq_scan *scan, bool *found, size_t *start, size_t *end
 
 void dq_scan_close(dq_scan *scan) {
     pcre2_match_data_free(scan->match_data);
-    scan->match_data = NULL;
+    pcre2_match_context_free(scan->context);
+    scan->match_data = scan->context = NULL;
 }
 
 dlqat_status dq_pattern_replace(const dq_pattern *pattern, const char *text, size_t length, const char *content,

@@ -22,7 +22,7 @@ typedef struct dq_scan {
     const dq_pattern *pattern;
     const char *text;
     size_t length, position;
-    void *match_data;
+    void *match_data, *context; /* PCRE2's; NULL for a literal */
 } dq_scan;
 
 dlqat_status dq_scan_open(dq_scan *scan, const dq_pattern *pattern, dlqat_error *error);

@@ -31,6 +31,12 @@ void fuzz_seeds(fuzz_sink *sink) {
         dq_buffer_puts(&seed, FUZZ_BORDER "It's 12345  words, \xc3\xa9t\xc3\xa9 e\xcc\x81 \xe2\x96\x81<s>");
         fuzz_seed_buffer(sink, &seed);
     }
+    /* An expression whose steps double with every letter. */
+    dq_buffer_puts(&seed,
+                   "{\"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": "
+                   "\"(a+|aa)+[cd]\"}}, \"decoder\": null, \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, "
+                   "\"merges\": []}}" FUZZ_BORDER "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    fuzz_seed_buffer(sink, &seed);
     static const char *const directories[] = {"datasets/bytes", "datasets/pieces", "eval/plain"};
     for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
         char name[128];

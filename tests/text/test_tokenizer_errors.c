@@ -6,6 +6,8 @@
 #include "formats/mutate.h"
 #include "text/tokenizer.h"
 
+#include <time.h>
+
 static dlqat_error error;
 
 /* A valid file; a case replaces one part of it. */
@@ -235,6 +237,29 @@ static void test_damage(void **state) {
     damage("tokenizers/spaces.model", "tokenizer.model", 600);
 }
 
+/* An expression that tries every way to divide a run of a's: refused in a moment, not after minutes. */
+static void test_endless_expression(void **state) {
+    (void)state;
+    static const char file[] = WITH_REGEX("(a+|aa)+[cd]");
+    char text[60], path[1024];
+    memset(text, 'a', sizeof text);
+    scratch s;
+    scratch_make(&s);
+    scratch_file(&s, path, "tokenizer.json");
+    put_bytes(path, file, sizeof file - 1);
+    dq_tokenizer *tokenizer;
+    dq_ids ids = {0};
+    assert_ok(dq_tokenizer_open(&tokenizer, path, &error));
+    const clock_t began = clock();
+    assert_fails(dq_tokenizer_encode(tokenizer, text, sizeof text, DQ_ENCODE_PLAIN, &ids, &error), DLQAT_ERROR_INPUT,
+                 "match limit");
+    /* Milliseconds; a billion steps took seconds. */
+    assert_true((double)(clock() - began) / CLOCKS_PER_SEC < 1);
+    dq_ids_free(&ids);
+    dq_tokenizer_close(tokenizer);
+    scratch_remove(&s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_template_is_valid),
@@ -242,6 +267,7 @@ int main(void) {
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_gguf),
         cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_endless_expression),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
