@@ -11,7 +11,8 @@ static const dq_recipe recipes[] = {
         .adapter = DQ_ADAPTER_LORA,
         .range = DQ_RANGE_FIXED,
         .start = DQ_START_MINMAX,
-        .mask = DQ_MASK_CODE,
+        .mask =
+            DQ_MASK_VALUE, /* the paper leaves it open; with `code` the same budget ends at a higher perplexity (README) */
         .magnitude = true,
         .phase1 = true,
         .trains = true,

@@ -68,6 +68,9 @@ static inline bool oracle_open(oracle *o, const char *name, const char *const *w
         *equals = '\0';
         assert_ok(dlqat_options_set(o->options, word, equals + 1, &error));
     }
+    /* The mask of DL-QAT's oracles, unless their file says otherwise. */
+    if (strcmp(dq_options_settings(o->options)->method, "dlqat") == 0 && !dq_options_given(o->options, "clip-mask"))
+        assert_ok(dlqat_options_set(o->options, "clip-mask", "code", &error));
     const dq_tensor *ids = dq_safetensors_find(o->fp, "ids");
     size_t rows = (size_t)ids->shape[0], length = (size_t)ids->shape[1];
     o->data = (dq_dataset){.rows = rows, .tokens = rows * length, .labels = rows * (length - 1), .kind = "text"};
