@@ -85,6 +85,9 @@ static const dq_option_row table[] = {
         "base-storage", base_storage, "given|int8", "given", TRAINING, 0, RECIPE,
         "The frozen weights: as the file has them, mapped; or encoded in memory in 8 bits over each group's extremes, "
         "which loses a little and needs the file no more."),
+    CHOICE("adapter-init", adapter_init, "auto|gaussian|kaiming|xavier", "auto", TRAINING, 0, RECIPE,
+           "A at the start (B is 0): normal with deviation 1/rank; uniform within 1/sqrt(its columns); uniform within "
+           "sqrt(6/(its columns + rows)). A larger A learns faster at the same rate."),
     INTEGER("lora-rank", lora_rank, "N", "auto", 1, 4096, TRAINING, RECIPE,
             "Rank of the adapter B A; auto: the recipe's (dlqat: 16)."),
     REAL("lora-alpha", lora_alpha, "auto", 1e-6, FLT_MAX, TRAINING, RECIPE,

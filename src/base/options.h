@@ -33,6 +33,7 @@ typedef struct dq_settings {
     char *clip_mask;    /* code | value | value-closed */
     char *start;        /* minmax | l4q */
     char *base_storage; /* given | int8 */
+    char *adapter_init; /* gaussian | kaiming | xavier; NULL: the recipe's */
     int64_t lora_rank;  /* DQ_AUTO: the recipe's */
     double lora_alpha;  /* NaN: the recipe's */
     /* grid */

@@ -111,6 +111,7 @@ const char dq_range_words[] = "minmax|fixed|adaptive";
 const char dq_start_words[] = "minmax|l4q";
 const char dq_offset_words[] = "float|none";
 const char dq_mask_words[] = "code|value|value-closed";
+const char dq_init_words[] = "gaussian|kaiming|xavier";
 const char dq_schedule_words[] = "constant|cosine|linear";
 
 int dq_word_index(const char *words, const char *word) {

@@ -74,7 +74,8 @@ dq_trained dq_recipe_trained(const dq_recipe *recipe, int phase);
 dlqat_status dq_recipe_check(const dq_recipe *recipe, dlqat_error *error);
 
 /* The words of the axes in options and files, in the order of the enums: "a|b|c". */
-extern const char dq_range_words[], dq_start_words[], dq_offset_words[], dq_mask_words[], dq_schedule_words[];
+extern const char dq_range_words[], dq_start_words[], dq_offset_words[], dq_mask_words[], dq_init_words[],
+    dq_schedule_words[];
 /* -1 when the word is none of them. */
 int dq_word_index(const char *words, const char *word);
 /* The index-th word, in a buffer of the caller. */

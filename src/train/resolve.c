@@ -16,14 +16,17 @@ dlqat_status dq_resolve_recipe(dq_recipe *recipe, const dlqat_options *options, 
     DQ_TRY(dq_recipe_find(set->method, &row, error));
     *recipe = *row;
     int range = (int)row->range, start = (int)row->start, offset = (int)row->offset, mask = (int)row->mask;
+    int init = (int)row->init;
     axis(set->range, dq_range_words, &range);
     axis(set->start, dq_start_words, &start);
     axis(set->offset, dq_offset_words, &offset);
     axis(set->clip_mask, dq_mask_words, &mask);
+    axis(set->adapter_init, dq_init_words, &init);
     recipe->range = (dq_range)range;
     recipe->start = (dq_start)start;
     recipe->offset = (dq_offset)offset;
     recipe->mask = (dq_clip_mask)mask;
+    recipe->init = (dq_adapter_init)init;
     if (set->magnitude) recipe->magnitude = strcmp(set->magnitude, "on") == 0;
     /* A grid recomputed at every step has nothing for a first phase to train. */
     if (recipe->range == DQ_RANGE_MINMAX) recipe->phase1 = false;
