@@ -2,11 +2,12 @@
  *
  * --methods is a list of entries NAME[:AXIS=VALUE..], e.g. dlqat,dlqat:range=minmax:magnitude=off,l4q: an entry may set any training option
  * for itself, which is how an ablation is run. rtn is what all others start from. Each entry is a run of its own in OUT/ENTRY;
- * OUT/table.md and OUT/table.json hold the figures. Entries that are finished already are taken as they are, so that a comparison
- * that was interrupted goes on. */
+ * OUT/table.md and OUT/table.json hold the figures. Runs that are finished and figures that were measured with the same options are
+ * taken as they are, so that a comparison goes on after an interruption, or takes in more entries. */
 #include "base/talk.h"
 #include "base/buffer.h"
 #include "base/file.h"
+#include "commands/compare_kept.h"
 #include "commands/train_run.h"
 #include "eval/evaluate.h"
 #include "eval/resident.h"
@@ -91,24 +92,42 @@ static dlqat_status derive(const comparison *c, dlqat_command command, dlqat_opt
     return status;
 }
 
-/* Perplexity and held-out loss of the model at `path`, as flat keys into row. */
-static dlqat_status measure(const comparison *c, const char *path, json_t *row, dlqat_error *error) {
+static dlqat_status evaluate(const comparison *c, const dlqat_options *options, json_t *figures, dlqat_error *error) {
+    dq_session session = {0};
+    dq_resident resident = {0};
+    dlqat_status status = dq_session_open(&session, options, c->callbacks, true, error);
+    if (status == DLQAT_OK) status = dq_resident_open(&resident, session.model, NULL, &session.compute, error);
+    if (status == DLQAT_OK) {
+        dq_bench bench = {session.model, &session.compute, c->callbacks};
+        status = dq_evaluate(figures, &bench, options, error);
+    }
+    dq_resident_close(&resident);
+    dq_session_close(&session);
+    return status;
+}
+
+/* Perplexity and held-out loss of the model at `path`, as flat keys into row; kept in the file `kept`. made_by: the options that
+ * made the model, NULL for one that was there before. */
+static dlqat_status measure(const comparison *c, const char *path, const dlqat_options *made_by, const char *kept,
+                            json_t *row, dlqat_error *error) {
     if (!c->settings->ppl && !c->settings->validation_data) return DLQAT_OK;
     dlqat_options *options;
     DQ_TRY(derive(c, DLQAT_EVAL, &options, error));
     dlqat_status status = dlqat_options_set(options, "model", path, error);
     if (status == DLQAT_OK && c->settings->validation_data)
         status = dlqat_options_set(options, "loss", c->settings->validation_data, error);
-    dq_session session = {0};
-    dq_resident resident = {0};
-    if (status == DLQAT_OK) status = dq_session_open(&session, options, c->callbacks, true, error);
-    if (status == DLQAT_OK) status = dq_resident_open(&resident, session.model, NULL, &session.compute, error);
-    if (status == DLQAT_OK) {
-        dq_bench bench = {session.model, &session.compute, c->callbacks};
-        status = dq_evaluate(row, &bench, options, error);
+    json_t *asked = json_object(), *figures = json_object();
+    if (status == DLQAT_OK && asked) {
+        json_object_set_new(asked, "evaluation", dq_kept_options(options));
+        if (made_by) json_object_set_new(asked, "model", dq_kept_options(made_by));
+        if (!dq_kept_find(kept, asked, row)) {
+            status = evaluate(c, options, figures, error);
+            if (status == DLQAT_OK) status = dq_kept_save(kept, asked, figures, error);
+            if (status == DLQAT_OK) json_object_update(row, figures);
+        }
     }
-    dq_resident_close(&resident);
-    dq_session_close(&session);
+    json_decref(asked);
+    json_decref(figures);
     dlqat_options_free(options);
     return status;
 }
@@ -152,6 +171,7 @@ static dlqat_status train_entry(const comparison *c, dlqat_options *options, con
                                 dlqat_error *error) {
     char *summary = dq_path_join(run, "summary.json"), *config = dq_path_join(run, "config.json");
     dlqat_status status = summary && config ? DLQAT_OK : dq_fail(error, DLQAT_ERROR_MEMORY, "%s: no memory", run);
+    if (status == DLQAT_OK && dq_file_exists(config)) status = dq_kept_check_run(run, options, error);
     if (status == DLQAT_OK && !dq_file_exists(summary)) {
         dq_run_result result;
         status = dlqat_options_set(options, dq_file_exists(config) ? "resume" : "out", run, error);
@@ -167,10 +187,12 @@ static dlqat_status run_entry(const comparison *c, const char *entry, size_t len
     char name[256];
     directory_name(entry, length, name, sizeof name);
     char *run = dq_path_join(c->settings->out, name), *model = run ? dq_path_join(run, "model") : NULL;
+    char *kept = run ? dq_path_join(run, "figures.json") : NULL;
     dlqat_options *options = NULL;
     json_t *row = json_object();
-    dlqat_status status = model && row ? derive(c, DLQAT_TRAIN, &options, error)
-                                       : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for an entry of --methods");
+    dlqat_status status = model && kept && row
+                              ? derive(c, DLQAT_TRAIN, &options, error)
+                              : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for an entry of --methods");
     if (status == DLQAT_OK) status = apply_entry(options, entry, length, error);
     const dq_recipe *recipe = NULL;
     if (status == DLQAT_OK) status = dq_recipe_find(dq_options_settings(options)->method, &recipe, error);
@@ -184,7 +206,7 @@ static dlqat_status run_entry(const comparison *c, const char *entry, size_t len
             if (status == DLQAT_OK) status = round_model(c, options, model, row, error);
         }
     }
-    if (status == DLQAT_OK) status = measure(c, model, row, error);
+    if (status == DLQAT_OK) status = measure(c, model, options, kept, row, error);
     /* Rows held out by --validation-split are known to the run alone. */
     if (status == DLQAT_OK && !json_object_get(row, "loss") && json_object_get(row, "eval_loss"))
         json_object_set(row, "loss", json_object_get(row, "eval_loss"));
@@ -192,6 +214,7 @@ static dlqat_status run_entry(const comparison *c, const char *entry, size_t len
     json_decref(row);
     dlqat_options_free(options);
     free(model);
+    free(kept);
     free(run);
     return status;
 }
@@ -199,10 +222,12 @@ static dlqat_status run_entry(const comparison *c, const char *entry, size_t len
 /* The first row: the model as it came. */
 static dlqat_status measure_original(const comparison *c, dlqat_error *error) {
     json_t *row = json_pack("{s:s}", "entry", "original");
-    dlqat_status status = row ? DLQAT_OK : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the table");
-    if (status == DLQAT_OK) status = measure(c, c->settings->model, row, error);
+    char *kept = dq_path_join(c->settings->out, "original.json");
+    dlqat_status status = row && kept ? DLQAT_OK : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the table");
+    if (status == DLQAT_OK) status = measure(c, c->settings->model, NULL, kept, row, error);
     if (status == DLQAT_OK) json_array_append(c->rows, row);
     json_decref(row);
+    free(kept);
     return status;
 }
 
