@@ -189,7 +189,8 @@ static const dq_option_row table[] = {
     CHOICE("checkpoint-activations", checkpoint_activations, "auto|on|off", "auto", TRAINING, 0, MACHINE,
            "Recompute activations in the backward; auto: if they would not fit otherwise."),
     CHOICE("resident-weights", resident_weights, "auto|on|off", "auto", PASSES, 0, MACHINE,
-           "Keep all weights as f32 in memory; auto: if they fit."),
+           "Keep all weights as f32 in memory; auto: if they fit, but to generate text only those that cannot be used "
+           "packed."),
     INTEGER("threads", threads, "N", "0", 0, 4096, COMPUTING, MACHINE, "0: as many as the process may run on."),
     CHOICE("kernels", kernels, "auto|c|avx2|avx512|avx512bf16|amx", "auto", COMPUTING, 0, MACHINE,
            "The variant of the arithmetic; auto: the fastest that this processor has."),

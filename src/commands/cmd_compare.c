@@ -96,7 +96,8 @@ static dlqat_status evaluate(const comparison *c, const dlqat_options *options, 
     dq_session session = {0};
     dq_resident resident = {0};
     dlqat_status status = dq_session_open(&session, options, c->callbacks, true, error);
-    if (status == DLQAT_OK) status = dq_resident_open(&resident, session.model, NULL, &session.compute, error);
+    if (status == DLQAT_OK)
+        status = dq_resident_open(&resident, session.model, NULL, DQ_FOR_BATCHES, &session.compute, error);
     if (status == DLQAT_OK) {
         dq_bench bench = {session.model, &session.compute, c->callbacks};
         status = dq_evaluate(figures, &bench, options, error);

@@ -19,7 +19,8 @@ static dlqat_status evaluate(json_t *figures, const dq_session *session, const d
                              dlqat_error *error) {
     double begin = dq_seconds();
     dq_resident resident;
-    DQ_TRY(dq_resident_open(&resident, session->model, session->settings->resident_weights, &session->compute, error));
+    DQ_TRY(dq_resident_open(&resident, session->model, session->settings->resident_weights, DQ_FOR_BATCHES,
+                            &session->compute, error));
     dq_bench bench = {session->model, &session->compute, session->callbacks};
     dlqat_status status = dq_evaluate(figures, &bench, options, error);
     dq_resident_close(&resident);

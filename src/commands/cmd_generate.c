@@ -69,7 +69,8 @@ static dlqat_status answer(dq_session *session, dlqat_error *error) {
     dq_resident resident = {0};
     dlqat_status status = dq_prompt_ids(tokenizer, template, s->system, s->prompt, &prompt, error);
     if (status == DLQAT_OK)
-        status = dq_resident_open(&resident, session->model, s->resident_weights, &session->compute, error);
+        status =
+            dq_resident_open(&resident, session->model, s->resident_weights, DQ_FOR_TEXT, &session->compute, error);
     if (status == DLQAT_OK) status = generate(session, template, &prompt, error);
     dq_resident_close(&resident);
     dq_ids_free(&prompt);

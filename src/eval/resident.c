@@ -26,21 +26,22 @@ static void decode(dq_weight *weight, float *to, int threads) {
     weight->resident = to;
 }
 
-/* Counts, or carves and decodes, every weight that nobody keeps yet. */
-static void lay_out(dq_model *model, dq_arena *arena, int threads) {
+/* Counts, or carves and decodes, every weight that nobody keeps yet; packed: also those that have a packed form. */
+static void lay_out(dq_model *model, dq_arena *arena, bool packed, int threads) {
     for (int i = 0; i <= dq_model_linear_count(model); i++) {
         dq_weight *weight = weight_at(model, i);
-        if (weight->resident) continue;
+        if (weight->resident || (weight->coded.coding && !packed)) continue;
         float *to = dq_arena_take(arena, (size_t)weight->out, (size_t)weight->in * sizeof(float));
         if (to) decode(weight, to, threads);
     }
 }
 
-dlqat_status dq_resident_open(dq_resident *resident, dq_model *model, const char *wish, const dq_compute *compute,
-                              dlqat_error *error) {
+dlqat_status dq_resident_open(dq_resident *resident, dq_model *model, const char *wish, dq_resident_use use,
+                              const dq_compute *compute, dlqat_error *error) {
+    const bool packed = wish || use == DQ_FOR_BATCHES;
     *resident = (dq_resident){0};
     if (wish && strcmp(wish, "off") == 0) return DLQAT_OK;
-    lay_out(model, &resident->arena, compute->threads);
+    lay_out(model, &resident->arena, packed, compute->threads);
     uint64_t available = dq_available_memory_bytes();
     bool fits = !resident->arena.overflow && (!available || resident->arena.used <= available / 2);
     if (resident->arena.used == 0 || (!wish && !fits)) {
@@ -54,7 +55,7 @@ dlqat_status dq_resident_open(dq_resident *resident, dq_model *model, const char
         return wish ? status : DLQAT_OK; /* it was only to be faster */
     }
     resident->model = model;
-    lay_out(model, &resident->arena, compute->threads);
+    lay_out(model, &resident->arena, packed, compute->threads);
     return DLQAT_OK;
 }
 

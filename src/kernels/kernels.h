@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "kernels/fakequant.h"
+#include "kernels/coded.h"
 #include "kernels/profile.h"
 
 typedef enum dq_multiply { DQ_MULTIPLY_F32, DQ_MULTIPLY_BF16 } dq_multiply;
@@ -139,6 +140,10 @@ struct dq_kernels {
     dq_fakequant_codes_fn *fakequant_codes;
     dq_fakequant_decode_fn *fakequant_decode;
     dq_fakequant_backward_fn *fakequant_backward;
+
+    /* Weights in coded forms: coded.h. */
+    dq_coded_rows_fn *coded_rows;
+    void (*coded_multiply)(const dq_compute *compute, const dq_coded_product *p);
 };
 
 /* The variants compiled in, reference first; usable: this processor has what it needs. */

@@ -38,6 +38,8 @@
     dq_fakequant_adapt_fn dq_fakequant_adapt_##v;                                                                      \
     dq_fakequant_codes_fn dq_fakequant_codes_##v;                                                                      \
     dq_fakequant_decode_fn dq_fakequant_decode_##v;                                                                    \
-    dq_fakequant_backward_fn dq_fakequant_backward_##v
+    dq_fakequant_backward_fn dq_fakequant_backward_##v;                                                                \
+    dq_coded_rows_fn dq_coded_rows_##v;                                                                                \
+    void dq_coded_multiply_##v(const dq_compute *compute, const dq_coded_product *p)
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "formats/affine.h"
 #include "formats/safetensors.h"
+#include "kernels/coded.h"
 #include "model/config.h"
 #include "text/tokenizer.h"
 
@@ -22,6 +23,7 @@ struct dq_weight {
     const dq_tensor *tensor; /* DQ_WEIGHT_TENSOR */
     int permuted_heads;      /* > 0: rows lie in GGUF's llama order for that many heads */
     dq_affine affine;        /* DQ_WEIGHT_AFFINE */
+    dq_coded coded;          /* the same as the kernels take it; DQ_CODING_NONE: they cannot */
     const void *user;        /* DQ_WEIGHT_OTHER */
 };
 

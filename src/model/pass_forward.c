@@ -11,11 +11,14 @@ void dq_pass_norm(const dq_pass *pass, const dq_compute *compute, float *y, floa
     dq_profile_return(compute->profile, before);
 }
 
-/* y = x W^T + bias */
-static void apply(const dq_pass *pass, const dq_compute *compute, const dq_linear *linear, const float *x, float *y,
-                  int64_t T) {
-    dq_linear_forward(pass, compute, &linear->active, x, y, T, false);
-    if (linear->bias) compute->kernels->bias_forward(compute, y, linear->bias, T, linear->active.out);
+/* y[i] = x W_i^T + bias_i for `count` linears that follow one another, at most three. */
+static void apply(const dq_pass *pass, const dq_compute *compute, int count, const dq_linear *linear, const float *x,
+                  float *const *y, int64_t T) {
+    const dq_weight *weight[3];
+    for (int i = 0; i < count; i++) weight[i] = &linear[i].active;
+    dq_linears_forward(pass, compute, count, weight, x, y, T, false);
+    for (int i = 0; i < count; i++)
+        if (linear[i].bias) compute->kernels->bias_forward(compute, y[i], linear[i].bias, T, linear[i].active.out);
 }
 
 /* y = residual + x W^T + bias; y may be residual. */
@@ -91,9 +94,7 @@ void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_
 
     dq_pass_norm(pass, compute, pass->normed, block->r1, pass->hidden[l], layer->input_norm, T);
     float *k = keys_of(pass, l, span), *k_raw = raw ? block->k_raw : k;
-    apply(pass, compute, &linear[DQ_Q], pass->normed, block->q_raw, T);
-    apply(pass, compute, &linear[DQ_K], pass->normed, k_raw, T);
-    apply(pass, compute, &linear[DQ_V], pass->normed, values_of(pass, l, span), T);
+    apply(pass, compute, 3, &linear[DQ_Q], pass->normed, (float *[]){block->q_raw, k_raw, values_of(pass, l, span)}, T);
     norm_and_rotate(pass, compute, layer->q_norm, block->q_raw, block->rq, block->q, config->heads, span);
     norm_and_rotate(pass, compute, layer->k_norm, k_raw, block->rk, k, config->kv_heads, span);
     dq_attention attention = dq_block_attention(pass, l, span);
@@ -105,8 +106,7 @@ void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_
     apply_onto(pass, compute, &linear[DQ_O], block->o, pass->hidden[l], block->middle, T);
 
     dq_pass_norm(pass, compute, pass->normed, block->r2, block->middle, layer->post_norm, T);
-    apply(pass, compute, &linear[DQ_GATE], pass->normed, block->gate, T);
-    apply(pass, compute, &linear[DQ_UP], pass->normed, block->up, T);
+    apply(pass, compute, 2, &linear[DQ_GATE], pass->normed, (float *[]){block->gate, block->up}, T);
     if (again) return;
     before = dq_profile_enter(profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->swiglu_forward(compute, pass->active, block->gate, block->up, T * config->intermediate);

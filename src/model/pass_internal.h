@@ -72,6 +72,9 @@ int64_t dq_loss_rows(int64_t vocabulary, int64_t capacity);
 /* y = x W^T, or y += with accumulate. x [T, in], y [T, out]. */
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
                        float *y, int64_t T, bool accumulate);
+/* The same of several weights of one x; in generation with few tokens all at once. */
+void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int count, const dq_weight *const *weight,
+                        const float *x, float *const *y, int64_t T, bool accumulate);
 /* dx = dy W, or dx += with accumulate. The same bits whether the weight is resident or not. */
 void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *dy,
                         float *dx, int64_t T, bool accumulate);

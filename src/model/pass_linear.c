@@ -1,8 +1,12 @@
-/* Products with weights that are produced a tile of rows at a time. */
+/* Products with weights: resident ones; in generation, with few tokens, straight from their packed codes; all others are
+ * produced a tile of rows at a time. */
 #include "model/pass_internal.h"
 
 /* Rows per call of the producer: enough to forget the call, few enough to spread over threads. */
 enum { ROWS_AT_ONCE = 16 };
+
+/* With more tokens than this, decoding a tile for all of them is faster. */
+enum { FEW_TOKENS = 8 };
 
 static const float *tile_of(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t first,
                             int64_t count) {
@@ -13,14 +17,42 @@ static const float *tile_of(const dq_pass *pass, const dq_compute *compute, cons
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
     for (int64_t p = 0; p < pieces; p++) {
         int64_t at = p * ROWS_AT_ONCE, rows = count - at < ROWS_AT_ONCE ? count - at : ROWS_AT_ONCE;
-        weight->rows(weight, first + at, rows, tile + at * weight->in);
+        if (weight->coded.coding)
+            compute->kernels->coded_rows(&weight->coded, first + at, rows, tile + at * weight->in);
+        else
+            weight->rows(weight, first + at, rows, tile + at * weight->in);
     }
     dq_profile_return(compute->profile, before);
     return tile;
 }
 
+/* Evaluation goes the other way even with few tokens: it promises the same bits whether weights are resident or not. */
+static bool stays_packed(const dq_pass *pass, const dq_weight *weight, int64_t T) {
+    return pass->options.cache && T <= FEW_TOKENS && !weight->resident && weight->coded.coding;
+}
+
+void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int count, const dq_weight *const *weight,
+                        const float *x, float *const *y, int64_t T, bool accumulate) {
+    dq_coded_product product = {.x = x, .tokens = T, .accumulate = accumulate};
+    for (int i = 0; i < count; i++) {
+        if (product.count == DQ_CODED_TOGETHER || !stays_packed(pass, weight[i], T)) {
+            dq_linear_forward(pass, compute, weight[i], x, y[i], T, accumulate);
+            continue;
+        }
+        product.weight[product.count] = &weight[i]->coded;
+        product.y[product.count++] = y[i];
+    }
+    if (product.count) compute->kernels->coded_multiply(compute, &product);
+}
+
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
                        float *y, int64_t T, bool accumulate) {
+    if (stays_packed(pass, weight, T)) {
+        const dq_coded_product product = {
+            .x = x, .tokens = T, .count = 1, .weight = {&weight->coded}, .y = {y}, .accumulate = accumulate};
+        compute->kernels->coded_multiply(compute, &product);
+        return;
+    }
     bool head = weight == &pass->model->head;
     dq_operation before = dq_profile_enter(compute->profile, head ? DQ_HEAD : DQ_LINEAR_FORWARD,
                                            2.0 * (double)T * (double)weight->in * (double)weight->out);

@@ -16,7 +16,8 @@ DQ_VARIANT_DECLARE(plain16tiles);
     .swiglu_backward = dq_swiglu_backward_plain16, .attention_forward = dq_attention_forward_plain16,                  \
     .attention_backward = dq_attention_backward_plain16, .cross_entropy = dq_cross_entropy_plain16,                    \
     .adamw = dq_adamw_plain16, .add = dq_add_plain16, .bias_forward = dq_bias_forward_plain16,                         \
-    .bias_backward = dq_bias_backward_plain16, .sum_of_squares = dq_sum_of_squares_plain16
+    .bias_backward = dq_bias_backward_plain16, .sum_of_squares = dq_sum_of_squares_plain16,                            \
+    .coded_rows = dq_coded_rows_plain16, .coded_multiply = dq_coded_multiply_plain16
 /* clang-format on */
 
 const dq_kernels *kernels_to_test(size_t index, bool *usable) {

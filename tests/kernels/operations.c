@@ -10,15 +10,16 @@
 
 #include "base/random.h"
 
-enum { FIRST = 4 };
+enum { FIRST = 6 };
 
 int operation_count(void) {
     return FIRST + row_operation_count;
 }
 
 const operation *operation_at(int index) {
-    static const operation *const first[FIRST] = {&gemm_operation, &gemm_packed_operation, &attention_forward_operation,
-                                                  &attention_backward_operation};
+    static const operation *const first[FIRST] = {
+        &gemm_operation,           &gemm_packed_operation, &attention_forward_operation, &attention_backward_operation,
+        &coded_multiply_operation, &coded_rows_operation};
     return index < FIRST ? first[index] : &row_operations[index - FIRST];
 }
 

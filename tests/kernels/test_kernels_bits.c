@@ -149,15 +149,59 @@ static void test_decoded(void **state) {
     in_every_variant(decoded);
 }
 
-/* These are compiled from one source whose every operation is rounded exactly. */
+/* A token beside packed weights gets the bits that it gets among others, and a weight those that it gives alone. */
+static void coded_alone(const dq_compute *compute) {
+    enum { T = 7, IN = 192, OUT = 11 };
+    float *x = values(T * IN, 1), *scales = values(OUT * IN, 2), *offsets = values(OUT * IN, 3);
+    float *codes = values(OUT * IN, 4), *numbers = values(OUT * IN, 5);
+    uint16_t halves[OUT * IN];
+    for (int i = 0; i < OUT * IN; i++) halves[i] = (uint16_t)(dq_f32_bits(numbers[i]) >> 16);
+    for (int bits = 2; bits <= 8; bits++)
+        for (int64_t group = 12; group <= 96; group *= 2) { /* 12: by way of the buffer */
+            dq_coded w = {.coding = DQ_CODING_BITS,
+                          .out = OUT,
+                          .in = IN,
+                          .row_bytes = IN * bits / 8,
+                          .codes = codes,
+                          .bits = bits,
+                          .group = group,
+                          .scale_type = DQ_SCALE_F32,
+                          .scales = scales,
+                          .offsets = offsets};
+            dq_coded other = {.coding = DQ_CODING_BF16, .out = OUT, .in = IN, .row_bytes = 2 * IN, .codes = halves};
+            float y[2][T * OUT], alone[OUT];
+            dq_coded_product all = {.x = x, .tokens = T, .count = 2, .weight = {&w, &other}, .y = {y[0], y[1]}};
+            compute->kernels->coded_multiply(compute, &all);
+            for (int64_t t = 0; t < T; t++)
+                for (int i = 0; i < 2; i++) {
+                    dq_coded_product one = {
+                        .x = x + t * IN, .tokens = 1, .count = 1, .weight = {i ? &other : &w}, .y = {alone}};
+                    compute->kernels->coded_multiply(compute, &one);
+                    assert_memory_equal(alone, y[i] + t * OUT, sizeof alone);
+                }
+        }
+    free(x);
+    free(scales);
+    free(offsets);
+    free(codes);
+    free(numbers);
+}
+
+static void test_coded_alone(void **state) {
+    (void)state;
+    in_every_variant(coded_alone);
+}
+
+/* Operations whose every step is rounded exactly, in one order. */
 static void same_as_reference(const dq_compute *compute) {
-    static const char *const exact[] = {"adamw", "add", "bias_forward", "bias_backward", "sum_of_squares"};
+    static const char *const exact[] = {"adamw",          "add",       "bias_forward", "bias_backward",
+                                        "sum_of_squares", "coded_rows"};
     bool usable;
     for (int i = 0; i < operation_count(); i++) {
         const operation *o = operation_at(i);
         for (size_t j = 0; j < sizeof exact / sizeof *exact; j++)
-            for (int k = 0; k < o->test_count && !strcmp(exact[j], o->name); k++) {
-                trial *t = trial_open(o, o->tests[k], 0);
+            for (int k = 0; k < o->test_count * o->variations && !strcmp(exact[j], o->name); k++) {
+                trial *t = trial_open(o, o->tests[k / o->variations], k % o->variations);
                 dq_compute reference = *compute;
                 reference.kernels = dq_kernels_at(0, &usable);
                 trial_run(t, &reference);
@@ -359,10 +403,11 @@ static void test_as_torch(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elements),   cmocka_unit_test(test_packed),
-        cmocka_unit_test(test_decoded),    cmocka_unit_test(test_same_as_reference),
-        cmocka_unit_test(test_not_hidden), cmocka_unit_test(test_tiny),
-        cmocka_unit_test(test_choice),     cmocka_unit_test(test_as_torch),
+        cmocka_unit_test(test_elements),    cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_decoded),     cmocka_unit_test(test_same_as_reference),
+        cmocka_unit_test(test_not_hidden),  cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_choice),      cmocka_unit_test(test_as_torch),
+        cmocka_unit_test(test_coded_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

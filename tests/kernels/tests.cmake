@@ -5,7 +5,7 @@ dlqat_kernels_bf16(dlqat_kernels_plain16dots plain16dots plain16 -O1 -fno-var-tr
 dlqat_kernels_bf16(dlqat_kernels_plain16tiles plain16tiles plain16 -O1 -fno-var-tracking -DDQ_BF16_TILES)
 foreach(test test_kernels test_kernels_bits)
   target_sources(${test} PRIVATE ${kernels_tests}/emulated.c ${kernels_tests}/operations.c
-    ${kernels_tests}/operations_attention.c ${kernels_tests}/operations_gemm.c ${kernels_tests}/operations_rows.c
-    $<TARGET_OBJECTS:dlqat_kernels_plain16> $<TARGET_OBJECTS:dlqat_kernels_plain16dots>
-    $<TARGET_OBJECTS:dlqat_kernels_plain16tiles>)
+    ${kernels_tests}/operations_attention.c ${kernels_tests}/operations_gemm.c ${kernels_tests}/operations_coded.c
+    ${kernels_tests}/operations_rows.c $<TARGET_OBJECTS:dlqat_kernels_plain16>
+    $<TARGET_OBJECTS:dlqat_kernels_plain16dots> $<TARGET_OBJECTS:dlqat_kernels_plain16tiles>)
 endforeach()

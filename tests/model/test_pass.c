@@ -356,6 +356,80 @@ static void decoding_matches_forward(void **state) {
     tear_down(&f);
 }
 
+/* What the kernels are told of a weight is what its rows are, heads' order included. */
+static void packed_is_the_weight(void **state) {
+    (void)state;
+    enum { OUT = 24, IN = 96 };
+    static const dq_dtype types[] = {DQ_F16, DQ_BF16, DQ_Q4_0, DQ_Q4_1, DQ_Q5_0, DQ_Q5_1, DQ_Q8_0};
+    const dq_kernels *kernels;
+    dlqat_error error;
+    assert_ok(dq_kernels_choose(NULL, &kernels, &error));
+    static uint8_t bytes[OUT * IN * 2];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 2654435761u >> 13 & 63); /* as f16: finite */
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        for (int heads = 0; heads <= 3; heads += 3) {
+            dq_tensor tensor = {.name = "w", .dtype = types[i], .dimensions = 2, .shape = {OUT, IN}, .data = bytes};
+            static float rows[OUT * IN], packed[OUT * IN];
+            const dq_weight weight = dq_weight_from_tensor(&tensor, heads);
+            assert_int_not_equal(weight.coded.coding, DQ_CODING_NONE);
+            weight.rows(&weight, 0, OUT, rows);
+            kernels->coded_rows(&weight.coded, 0, OUT, packed);
+            assert_memory_equal(packed, rows, sizeof rows);
+        }
+    dq_tensor other = {.name = "w", .dtype = DQ_Q4_K, .dimensions = 2, .shape = {1, 256}, .data = bytes};
+    assert_int_equal(dq_weight_from_tensor(&other, 0).coded.coding, DQ_CODING_NONE);
+}
+
+/* A low-bit model that decodes from its packed codes, and the same from rows: the same logits, to f32 rounding. One token at a
+ * time, several, and more than go the packed way. */
+static void packed_matches_rows(void **state) {
+    static const int64_t pieces[] = {1, 1, 3, 8, 9, 2};
+    dlqat_error error;
+    dq_model *model;
+    dq_compute compute;
+    char path[256];
+    snprintf(path, sizeof path, "%s/families/%s", TEST_FIXTURES, (const char *)*state);
+    assert_ok(dq_model_open(&model, path, false, &error));
+    assert_ok(dq_compute_open(&compute, NULL, 2, DQ_MULTIPLY_F32, &error));
+    const dq_pass_options options = {.capacity = 9, .cache = 24};
+    int64_t V = model->config.vocabulary;
+    float *logits[2];
+    for (int kept = 0; kept < 2; kept++) {
+        dq_pass *pass;
+        float *rows[DQ_LINEARS_PER_LAYER * 8];
+        int count = dq_model_linear_count(model);
+        assert_true(count <= DQ_LINEARS_PER_LAYER * 8);
+        for (int i = 0; i < count; i++) {
+            dq_weight *weight = &dq_model_linear(model, i)->active;
+            rows[i] = NULL;
+            if (weight->resident) continue; /* one that is not quantized */
+            assert_int_equal(weight->coded.coding, DQ_CODING_BITS);
+            rows[i] = reserve((size_t)(weight->out * weight->in), sizeof(float));
+            dq_weight_rows(weight, 0, weight->out, rows[i]);
+            if (kept) weight->resident = rows[i];
+        }
+        logits[kept] = reserve((size_t)(24 * V), sizeof(float));
+        assert_ok(dq_pass_open(&pass, model, &options, &error));
+        int64_t at = 0;
+        for (size_t p = 0; p < sizeof pieces / sizeof pieces[0]; at += pieces[p++]) {
+            int32_t ids[9];
+            for (int64_t i = 0; i < pieces[p]; i++) ids[i] = (int32_t)((at + i) * 29 % V);
+            assert_ok(dq_pass_decode(pass, &compute, ids, pieces[p], &error));
+            assert_ok(dq_pass_logits(pass, &compute, 0, pieces[p], logits[kept] + at * V, &error));
+        }
+        assert_int_equal(at, 24);
+        dq_pass_close(pass);
+        for (int i = 0; i < count; i++) free(rows[i]);
+    }
+    double d = distance_f32(logits[0], logits[1], 24 * V);
+    print_message("%s: packed %.2e from rows\n", (const char *)*state, d);
+    assert_true(d > 0 && d <= 2e-6);
+    free(logits[0]);
+    free(logits[1]);
+    dq_compute_close(&compute);
+    dq_model_close(model);
+}
+
 static void plan_is_what_is_taken(void **state) {
     (void)state;
     fixture f = {0};
@@ -455,6 +529,9 @@ int main(void) {
         WITH(decoding_matches_forward, "mistral_window"),
         WITH(decoding_matches_forward, "qwen2_window"),
         WITH(decoding_matches_forward, "qwen3"),
+        cmocka_unit_test(packed_is_the_weight),
+        WITH(packed_matches_rows, "affine_own"),
+        WITH(packed_matches_rows, "affine_mlx"),
         cmocka_unit_test(plan_is_what_is_taken),
         cmocka_unit_test(misuse_is_refused),
         cmocka_unit_test(no_labels_no_gradient),

@@ -12,6 +12,15 @@
  *   bf16                       rounded to bf16 (nearest even), NaN stays NaN
  *   total, top                 sum and largest of the lanes, in a fixed order
  *   transpose                  of DQ_VEC_WIDTH vectors
+ *   set_f16, load_f16, load_bf16   one f16 to all lanes; a vector of f16, of bf16, from any address
+ *
+ *   dq_ints                    a vector of as many 32-bit integers
+ *   bytes, signed_bytes        from DQ_VEC_WIDTH bytes
+ *   stream(p, bits)            from a stream of codes of so many (1 to 8) bits, lowest bits first; other bits of the lanes
+ *                              are undefined; reads up to DQ_STREAM_REACH bytes
+ *   and, or, left, right       by bits; and with, left and right by, a number; count: 0, 1, 2, ..
+ *   dq_vec_of_ints             exact below 2^24
+ *   dq_vec_pick(table, a)      table[a mod DQ_VEC_WIDTH]
  *
  * DQ_VARIANT names the variant that is being compiled (floor.cmake): avx2, avx512 and so on, or plain16, an
  * emulation in C of vectors of 16 with which the tests run what this machine may lack. */
@@ -34,6 +43,8 @@
 #else
 #include "kernels/vector/vec_plain.h"
 #endif
+
+enum { DQ_STREAM_REACH = DQ_VEC_WIDTH };
 
 /* NAME(gemm) is dq_gemm_avx2 and so on. */
 #define DQ_NAME_OF(operation, variant) dq_##operation##_##variant

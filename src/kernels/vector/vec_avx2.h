@@ -3,6 +3,7 @@
 #define DQ_KERNELS_VECTOR_VEC_AVX2_H
 
 #include <immintrin.h>
+#include <string.h>
 
 /* 6 x 16: twelve sums, two vectors of B and one broadcast of A fill the sixteen registers, and twelve independent sums
  * hide the latency of two FMA units. */
@@ -109,6 +110,68 @@ DQ_INLINE void dq_vec_transpose(dq_vec row[DQ_VEC_WIDTH]) {
         row[i] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x20);
         row[i + 4] = _mm256_permute2f128_ps(four[i], four[i + 4], 0x31);
     }
+}
+
+typedef __m256i dq_ints;
+
+DQ_INLINE dq_ints dq_ints_bytes(const uint8_t *p) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+DQ_INLINE dq_ints dq_ints_signed_bytes(const uint8_t *p) {
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+/* Up to four bits the eight codes lie in one word; above, each lane picks the two bytes in which its code lies. */
+DQ_INLINE dq_ints dq_ints_stream(const uint8_t *p, int bits) {
+    if (bits == 8) return dq_ints_bytes(p);
+    if (bits <= 4) {
+        int32_t word;
+        memcpy(&word, p, sizeof word);
+        __m256i shift = _mm256_setr_epi32(0, bits, 2 * bits, 3 * bits, 4 * bits, 5 * bits, 6 * bits, 7 * bits);
+        return _mm256_srlv_epi32(_mm256_set1_epi32(word), shift);
+    }
+    int64_t word;
+    memcpy(&word, p, sizeof word);
+#define DQ_PICK_(i)  (i) * bits / 8 | ((i)*bits / 8 + 1) << 8 | (int)0x80800000
+#define DQ_SHIFT_(i) (i) * bits % 8
+    __m256i pick = _mm256_setr_epi32(DQ_PICK_(0), DQ_PICK_(1), DQ_PICK_(2), DQ_PICK_(3), DQ_PICK_(4), DQ_PICK_(5),
+                                     DQ_PICK_(6), DQ_PICK_(7));
+    __m256i shift = _mm256_setr_epi32(DQ_SHIFT_(0), DQ_SHIFT_(1), DQ_SHIFT_(2), DQ_SHIFT_(3), DQ_SHIFT_(4),
+                                      DQ_SHIFT_(5), DQ_SHIFT_(6), DQ_SHIFT_(7));
+#undef DQ_PICK_
+#undef DQ_SHIFT_
+    return _mm256_srlv_epi32(_mm256_shuffle_epi8(_mm256_set1_epi64x(word), pick), shift);
+}
+DQ_INLINE dq_ints dq_ints_and(dq_ints a, int mask) {
+    return _mm256_and_si256(a, _mm256_set1_epi32(mask));
+}
+DQ_INLINE dq_ints dq_ints_or(dq_ints a, dq_ints b) {
+    return _mm256_or_si256(a, b);
+}
+DQ_INLINE dq_ints dq_ints_right(dq_ints a, int n) {
+    return _mm256_srli_epi32(a, n);
+}
+DQ_INLINE dq_ints dq_ints_left(dq_ints a, int n) {
+    return _mm256_slli_epi32(a, n);
+}
+DQ_INLINE dq_ints dq_ints_count(void) {
+    return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+}
+DQ_INLINE dq_vec dq_vec_of_ints(dq_ints a) {
+    return _mm256_cvtepi32_ps(a);
+}
+DQ_INLINE dq_vec dq_vec_pick(dq_vec table, dq_ints a) {
+    return _mm256_permutevar8x32_ps(table, a);
+}
+DQ_INLINE dq_vec dq_vec_set_f16(const void *p) {
+    int16_t half;
+    memcpy(&half, p, sizeof half);
+    return _mm256_cvtph_ps(_mm_set1_epi16(half));
+}
+DQ_INLINE dq_vec dq_vec_load_f16(const void *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(p));
+}
+DQ_INLINE dq_vec dq_vec_load_bf16(const void *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
 }
 
 #endif

@@ -3,6 +3,7 @@
 #define DQ_KERNELS_VECTOR_VEC_AVX512_H
 
 #include <immintrin.h>
+#include <string.h>
 
 /* 12 x 32: twenty-four sums of the thirty-two registers; a load of B and half a broadcast of A for each six. */
 enum { DQ_VEC_WIDTH = 16, DQ_TILE_ROWS = 12, DQ_TILE_VECTORS = 2 };
@@ -111,6 +112,68 @@ DQ_INLINE void dq_vec_transpose(dq_vec row[DQ_VEC_WIDTH]) {
         row[i + 8] = _mm512_shuffle_f32x4(low, high, 0xdd);
         row[i + 12] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
     }
+}
+
+typedef __m512i dq_ints;
+
+DQ_INLINE dq_ints dq_ints_bytes(const uint8_t *p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+DQ_INLINE dq_ints dq_ints_signed_bytes(const uint8_t *p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+/* Up to two bits the sixteen codes lie in one word; above, each lane picks the two bytes in which its code lies. */
+DQ_INLINE dq_ints dq_ints_stream(const uint8_t *p, int bits) {
+    if (bits == 8) return dq_ints_bytes(p);
+#define DQ_EACH_(f)                                                                                                    \
+    _mm512_setr_epi32(f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12), f(13), f(14),   \
+                      f(15))
+#define DQ_FAR_(i)   (i) * bits
+#define DQ_PICK_(i)  (i) * bits / 8 | ((i)*bits / 8 + 1) << 8 | (int)0x80800000
+#define DQ_SHIFT_(i) (i) * bits % 8
+    if (bits <= 2) {
+        int32_t word;
+        memcpy(&word, p, sizeof word);
+        return _mm512_srlv_epi32(_mm512_set1_epi32(word), DQ_EACH_(DQ_FAR_));
+    }
+    __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm512_srlv_epi32(_mm512_shuffle_epi8(bytes, DQ_EACH_(DQ_PICK_)), DQ_EACH_(DQ_SHIFT_));
+#undef DQ_FAR_
+#undef DQ_PICK_
+#undef DQ_SHIFT_
+#undef DQ_EACH_
+}
+DQ_INLINE dq_ints dq_ints_and(dq_ints a, int mask) {
+    return _mm512_and_si512(a, _mm512_set1_epi32(mask));
+}
+DQ_INLINE dq_ints dq_ints_or(dq_ints a, dq_ints b) {
+    return _mm512_or_si512(a, b);
+}
+DQ_INLINE dq_ints dq_ints_right(dq_ints a, int n) {
+    return _mm512_srli_epi32(a, (unsigned)n);
+}
+DQ_INLINE dq_ints dq_ints_left(dq_ints a, int n) {
+    return _mm512_slli_epi32(a, (unsigned)n);
+}
+DQ_INLINE dq_ints dq_ints_count(void) {
+    return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+DQ_INLINE dq_vec dq_vec_of_ints(dq_ints a) {
+    return _mm512_cvtepi32_ps(a);
+}
+DQ_INLINE dq_vec dq_vec_pick(dq_vec table, dq_ints a) {
+    return _mm512_permutexvar_ps(a, table);
+}
+DQ_INLINE dq_vec dq_vec_set_f16(const void *p) {
+    int16_t half;
+    memcpy(&half, p, sizeof half);
+    return _mm512_cvtph_ps(_mm256_set1_epi16(half));
+}
+DQ_INLINE dq_vec dq_vec_load_f16(const void *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(p));
+}
+DQ_INLINE dq_vec dq_vec_load_bf16(const void *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
 }
 
 #endif

@@ -106,4 +106,90 @@ DQ_INLINE void dq_vec_transpose(dq_vec row[DQ_VEC_WIDTH]) {
     }
 }
 
+typedef struct dq_ints {
+    int32_t lane[DQ_VEC_WIDTH];
+} dq_ints;
+
+DQ_INLINE dq_ints dq_ints_bytes(const uint8_t *p) {
+    dq_ints r;
+    DQ_EACH_LANE r.lane[i] = p[i];
+    return r;
+}
+
+DQ_INLINE dq_ints dq_ints_signed_bytes(const uint8_t *p) {
+    dq_ints r;
+    DQ_EACH_LANE r.lane[i] = (int8_t)p[i];
+    return r;
+}
+
+/* Reads and leaves above the code what AVX-512 does. */
+DQ_INLINE dq_ints dq_ints_stream(const uint8_t *p, int bits) {
+    if (bits == 8) return dq_ints_bytes(p);
+    uint8_t bytes[DQ_VEC_WIDTH + 1] = {0};
+    memcpy(bytes, p, bits <= 2 ? 4 : DQ_VEC_WIDTH);
+    dq_ints r;
+    DQ_EACH_LANE r.lane[i] = (bytes[i * bits / 8] | bytes[i * bits / 8 + 1] << 8) >> (i * bits % 8);
+    return r;
+}
+
+DQ_INLINE dq_ints dq_ints_and(dq_ints a, int mask) {
+    DQ_EACH_LANE a.lane[i] &= mask;
+    return a;
+}
+
+DQ_INLINE dq_ints dq_ints_or(dq_ints a, dq_ints b) {
+    DQ_EACH_LANE a.lane[i] |= b.lane[i];
+    return a;
+}
+
+DQ_INLINE dq_ints dq_ints_right(dq_ints a, int n) {
+    DQ_EACH_LANE a.lane[i] = (int32_t)((uint32_t)a.lane[i] >> n);
+    return a;
+}
+
+DQ_INLINE dq_ints dq_ints_left(dq_ints a, int n) {
+    DQ_EACH_LANE a.lane[i] = (int32_t)((uint32_t)a.lane[i] << n);
+    return a;
+}
+
+DQ_INLINE dq_ints dq_ints_count(void) {
+    dq_ints r;
+    DQ_EACH_LANE r.lane[i] = i;
+    return r;
+}
+
+DQ_INLINE dq_vec dq_vec_of_ints(dq_ints a) {
+    dq_vec r;
+    DQ_EACH_LANE r.lane[i] = (float)a.lane[i];
+    return r;
+}
+
+DQ_INLINE dq_vec dq_vec_pick(dq_vec table, dq_ints a) {
+    dq_vec r;
+    DQ_EACH_LANE r.lane[i] = table.lane[a.lane[i] & (DQ_VEC_WIDTH - 1)];
+    return r;
+}
+
+DQ_INLINE dq_vec dq_vec_set_f16(const void *p) {
+    uint16_t half;
+    memcpy(&half, p, sizeof half);
+    return dq_vec_set(dq_f16_to_f32(half));
+}
+
+DQ_INLINE dq_vec dq_vec_load_f16(const void *p) {
+    uint16_t half[DQ_VEC_WIDTH];
+    memcpy(half, p, sizeof half);
+    dq_vec r;
+    DQ_EACH_LANE r.lane[i] = dq_f16_to_f32(half[i]);
+    return r;
+}
+
+DQ_INLINE dq_vec dq_vec_load_bf16(const void *p) {
+    uint16_t half[DQ_VEC_WIDTH];
+    memcpy(half, p, sizeof half);
+    dq_vec r;
+    DQ_EACH_LANE r.lane[i] = dq_bf16_to_f32(half[i]);
+    return r;
+}
+
 #endif

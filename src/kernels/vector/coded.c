@@ -1,0 +1,434 @@
+/* Packed weights, unpacked in registers.
+ *
+ * A run is what shares one pair of scale and offset: a group of columns, or a block. Where 2^bits codes fit a vector their
+ * weights are computed once for a run, and a code picks its own; otherwise a fused multiply-add makes each. Rows that are
+ * not made of runs of whole pairs of vectors are decoded into a buffer first.
+ *
+ * A row's sum runs in two vectors, even and odd ones of the row, added at its end. So few registers are enough for one
+ * token with two rows at a time, which hides the latency of the sums, and for four tokens. */
+#include "kernels/coded.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "kernels/vector/array.h"
+#include "kernels/workspace.h"
+
+enum {
+    W = DQ_VEC_WIDTH,
+    PAIR = 2 * W,
+    PIECE = 512,  /* columns decoded at once: whole blocks, and whole bytes of codes */
+    AHEAD = 1024, /* bytes of codes that are fetched ahead: rows are too short for the processor's own prefetcher */
+    TOKENS = 4,   /* of one pass over the codes */
+    ROWS = 2,     /* at once, for one or two tokens */
+    /* Below this many weights a second thread is not worth waking. */
+    SMALL = 16384
+};
+
+/* Which of the forms: constants once a function is inlined. */
+typedef struct form {
+    dq_coding coding;
+    int bits; /* of BITS */
+} form;
+
+DQ_INLINE bool is_block(form f) {
+    return f.coding >= DQ_CODING_Q4_0 && f.coding <= DQ_CODING_Q8_0;
+}
+DQ_INLINE bool has_five(form f) {
+    return f.coding == DQ_CODING_Q5_0 || f.coding == DQ_CODING_Q5_1;
+}
+DQ_INLINE bool has_minimum(form f) {
+    return f.coding == DQ_CODING_Q4_1 || f.coding == DQ_CODING_Q5_1;
+}
+
+/* ---- Codes ---- */
+
+/* The codes of vector v of a block. Lanes may hold more than the code, unless clean. */
+DQ_INLINE dq_ints block_codes(form f, const uint8_t *block, int v, bool clean) {
+    if (f.coding == DQ_CODING_Q8_0) return dq_ints_signed_bytes(block + 2 + v * W);
+    const uint8_t *high = block + (has_minimum(f) ? 4 : 2), *nibbles = high + (has_five(f) ? 4 : 0);
+    dq_ints u = dq_ints_bytes(nibbles + v * W % 16);
+    if (v * W >= 16)
+        u = dq_ints_right(u, 4);
+    else if (clean || has_five(f))
+        u = dq_ints_and(u, 15);
+    if (has_five(f)) u = dq_ints_or(u, dq_ints_and(dq_ints_left(dq_ints_stream(high + v * W / 8, 1), 4), 16));
+    return u;
+}
+
+DQ_INLINE int code_bits(form f) {
+    return f.coding == DQ_CODING_BITS ? f.bits : f.coding == DQ_CODING_Q8_0 ? 8 : has_five(f) ? 5 : 4;
+}
+
+/* ---- Scale and offset of a run ---- */
+
+typedef struct grid {
+    dq_vec scale, offset;
+} grid;
+
+DQ_INLINE dq_vec scale_at(dq_scale_type type, const void *scales, int64_t at) {
+    const uint8_t *bytes = scales;
+    if (type == DQ_SCALE_F16) return dq_vec_set_f16(bytes + 2 * at);
+    if (type == DQ_SCALE_F32) return dq_vec_set(((const float *)scales)[at]);
+    return dq_vec_set(dq_bf16_to_f32(((const uint16_t *)scales)[at]));
+}
+
+DQ_INLINE grid stream_grid(const dq_coded *w, int64_t at) {
+    return (grid){scale_at(w->scale_type, w->scales, at), scale_at(w->scale_type, w->offsets, at)};
+}
+
+/* The offset of the forms without one centres their codes: d u - 8 d is d (u - 8), exactly. */
+DQ_INLINE grid block_grid(form f, const uint8_t *block) {
+    grid g = {dq_vec_set_f16(block), dq_vec_zero()};
+    if (has_minimum(f))
+        g.offset = dq_vec_set_f16(block + 2);
+    else if (f.coding != DQ_CODING_Q8_0)
+        g.offset = dq_vec_mul(g.scale, dq_vec_set(has_five(f) ? -16.0f : -8.0f));
+    return g;
+}
+
+/* Whether the weights of a run are a table, which then stands in grid.scale. */
+DQ_INLINE bool tabular(form f) {
+    return 1 << code_bits(f) <= W;
+}
+
+DQ_INLINE dq_vec grid_table(form f, grid g) {
+    dq_vec u = dq_vec_of_ints(dq_ints_and(dq_ints_count(), (1 << code_bits(f)) - 1));
+    return dq_vec_add(dq_vec_mul(g.scale, u), g.offset);
+}
+
+DQ_INLINE dq_vec weights_of(form f, const grid *g, dq_ints codes) {
+    if (tabular(f)) return dq_vec_pick(g->scale, codes);
+    dq_vec u = dq_vec_of_ints(codes);
+    return f.coding == DQ_CODING_Q8_0 ? dq_vec_mul(g->scale, u) : dq_vec_fma(g->scale, u, g->offset);
+}
+
+/* ---- Rows ---- */
+
+/* n codes of a stream, from a byte border, as floats; available: bytes that may be read from there. */
+DQ_INLINE void unpack(const uint8_t *codes, int64_t available, int64_t n, int bits, float *dst) {
+    for (int64_t j = 0; j < n; j += W, codes += W * bits / 8, available -= W * bits / 8) {
+        uint8_t last[DQ_STREAM_REACH] = {0};
+        const uint8_t *from = codes;
+        if (available < DQ_STREAM_REACH) {
+            memcpy(last, codes, (size_t)available);
+            from = last;
+        }
+        dq_vec u = dq_vec_of_ints(dq_ints_and(dq_ints_stream(from, bits), (1 << bits) - 1));
+        dq_put(dst + j, u, dq_lanes(n, j));
+    }
+}
+
+static void unpack_any(const uint8_t *codes, int64_t available, int64_t n, int bits, float *dst) {
+    switch (bits) {
+    case 2:
+        unpack(codes, available, n, 2, dst);
+        break;
+    case 3:
+        unpack(codes, available, n, 3, dst);
+        break;
+    case 4:
+        unpack(codes, available, n, 4, dst);
+        break;
+    case 5:
+        unpack(codes, available, n, 5, dst);
+        break;
+    case 6:
+        unpack(codes, available, n, 6, dst);
+        break;
+    case 7:
+        unpack(codes, available, n, 7, dst);
+        break;
+    default:
+        unpack(codes, available, n, 8, dst);
+    }
+}
+
+static void decode_stream(const dq_coded *w, const uint8_t *codes, int64_t place, int64_t first, int64_t n,
+                          float *dst) {
+    const int64_t skipped = first / 8 * w->bits;
+    unpack_any(codes + skipped, (w->in * w->bits + 7) / 8 - skipped, n, w->bits, dst);
+    for (int64_t j = 0; j < n;) {
+        const int64_t in_row = (first + j) / w->group, end = (in_row + 1) * w->group - first;
+        const int64_t stop = end < n ? end : n;
+        const grid g = stream_grid(w, place * (w->in / w->group) + in_row);
+        for (; j < stop; j += W) {
+            const int lanes = dq_lanes(stop, j);
+            dq_put(dst + j, dq_vec_add(dq_vec_mul(g.scale, dq_get(dst + j, lanes)), g.offset), lanes);
+        }
+        j = stop;
+    }
+}
+
+/* As the reference rounds it: the sign of a zero is d's where there is no minimum. */
+DQ_INLINE void decode_blocks(form f, const uint8_t *block, int64_t n, float *dst) {
+    for (int64_t j = 0; j < n; j += DQ_CODED_BLOCK, block += dq_coded_block_bytes(f.coding)) {
+        const grid g = block_grid(f, block);
+        for (int v = 0; v < DQ_CODED_BLOCK / W; v++) {
+            dq_vec u = dq_vec_of_ints(block_codes(f, block, v, true));
+            if (f.coding == DQ_CODING_Q4_0) u = dq_vec_sub(u, dq_vec_set(8));
+            if (f.coding == DQ_CODING_Q5_0) u = dq_vec_sub(u, dq_vec_set(16));
+            dq_vec value = dq_vec_mul(g.scale, u);
+            dq_vec_store(dst + j + v * W, has_minimum(f) ? dq_vec_add(value, g.offset) : value);
+        }
+    }
+}
+
+static void decode_numbers(dq_coding coding, const uint8_t *from, int64_t n, float *dst) {
+    for (int64_t j = 0; j < n; j += W) {
+        const int lanes = dq_lanes(n, j);
+        uint8_t last[2 * W] = {0};
+        const uint8_t *at = from + 2 * j;
+        if (lanes < W) at = memcpy(last, at, (size_t)lanes * 2);
+        dq_put(dst + j, coding == DQ_CODING_F16 ? dq_vec_load_f16(at) : dq_vec_load_bf16(at), lanes);
+    }
+}
+
+/* Columns [first, first + n) of the row at a place; first is a multiple of PIECE. */
+static void decode(const dq_coded *w, int64_t place, int64_t first, int64_t n, float *dst) {
+    const uint8_t *codes = (const uint8_t *)w->codes + place * w->row_bytes;
+    const uint8_t *block = codes + first / DQ_CODED_BLOCK * dq_coded_block_bytes(w->coding);
+    switch (w->coding) {
+    case DQ_CODING_NONE:
+        break;
+    case DQ_CODING_BITS:
+        decode_stream(w, codes, place, first, n, dst);
+        break;
+    case DQ_CODING_Q4_0:
+        decode_blocks((form){.coding = DQ_CODING_Q4_0}, block, n, dst);
+        break;
+    case DQ_CODING_Q4_1:
+        decode_blocks((form){.coding = DQ_CODING_Q4_1}, block, n, dst);
+        break;
+    case DQ_CODING_Q5_0:
+        decode_blocks((form){.coding = DQ_CODING_Q5_0}, block, n, dst);
+        break;
+    case DQ_CODING_Q5_1:
+        decode_blocks((form){.coding = DQ_CODING_Q5_1}, block, n, dst);
+        break;
+    case DQ_CODING_Q8_0:
+        decode_blocks((form){.coding = DQ_CODING_Q8_0}, block, n, dst);
+        break;
+    case DQ_CODING_F16:
+    case DQ_CODING_BF16:
+        decode_numbers(w->coding, codes + 2 * first, n, dst);
+        break;
+    }
+}
+
+void NAME(coded_rows)(const dq_coded *w, int64_t first, int64_t count, float *dst) {
+    for (int64_t row = first; row < first + count; row++, dst += w->in) {
+        const int64_t place = dq_coded_place(w, row);
+        for (int64_t j = 0; j < w->in; j += PIECE) decode(w, place, j, w->in - j < PIECE ? w->in - j : PIECE, dst + j);
+    }
+}
+
+/* ---- Products ---- */
+
+/* Rows at up to ROWS neighbouring places, times up to TOKENS tokens. */
+typedef struct task {
+    const dq_coded *w;
+    int64_t place;              /* of the first */
+    const uint8_t *codes[ROWS]; /* of each row */
+    const float *x;             /* [tokens, in] */
+    float sum[ROWS][TOKENS];
+} task;
+
+DQ_INLINE void take(int tokens, const float *x, int64_t in, dq_vec weights, dq_vec sum[TOKENS][2], int which) {
+    for (int t = 0; t < tokens; t++) sum[t][which] = dq_vec_fma(weights, dq_vec_load(x + t * in), sum[t][which]);
+}
+
+DQ_INLINE void dot_stream(form f, int rows, int tokens, const task *k, dq_vec sum[ROWS][TOKENS][2]) {
+    const dq_coded *w = k->w;
+    const int64_t in = w->in, group = w->group, groups = in / group;
+    const uint8_t *codes[ROWS];
+    for (int r = 0; r < rows; r++) codes[r] = k->codes[r];
+    for (int64_t i = 0; i < groups; i++) {
+        grid g[ROWS];
+        for (int r = 0; r < rows; r++) {
+            g[r] = stream_grid(w, (k->place + r) * groups + i);
+            if (tabular(f)) g[r].scale = grid_table(f, g[r]);
+        }
+        for (int r = 0; r < rows; r++) __builtin_prefetch(codes[r] + AHEAD);
+        for (const float *x = k->x + i * group, *end = x + group; x < end; x += PAIR)
+            for (int v = 0; v < 2; v++)
+                for (int r = 0; r < rows; r++) {
+                    dq_ints u = dq_ints_stream(codes[r], f.bits);
+                    if (!tabular(f) && f.bits < 8) u = dq_ints_and(u, (1 << f.bits) - 1);
+                    take(tokens, x + v * W, in, weights_of(f, &g[r], u), sum[r], v);
+                    codes[r] += W * f.bits / 8;
+                }
+    }
+}
+
+DQ_INLINE void dot_blocks(form f, int rows, int tokens, const task *k, dq_vec sum[ROWS][TOKENS][2]) {
+    const int64_t in = k->w->in, size = dq_coded_block_bytes(f.coding);
+    for (int64_t i = 0; i < in / DQ_CODED_BLOCK; i++)
+        for (int r = 0; r < rows; r++) {
+            const uint8_t *block = k->codes[r] + i * size;
+            __builtin_prefetch(block + AHEAD);
+            grid g = block_grid(f, block);
+            if (tabular(f)) g.scale = grid_table(f, g);
+            for (int v = 0; v < DQ_CODED_BLOCK / W; v++)
+                take(tokens, k->x + i * DQ_CODED_BLOCK + v * W, in,
+                     weights_of(f, &g, block_codes(f, block, v, !tabular(f))), sum[r], v % 2);
+        }
+}
+
+DQ_INLINE void dot_numbers(form f, int rows, int tokens, const task *k, dq_vec sum[ROWS][TOKENS][2]) {
+    for (int64_t j = 0; j < k->w->in; j += PAIR)
+        for (int v = 0; v < 2; v++)
+            for (int r = 0; r < rows; r++) {
+                const uint8_t *at = k->codes[r] + 2 * (j + v * W);
+                __builtin_prefetch(at + AHEAD);
+                dq_vec weights = f.coding == DQ_CODING_F16 ? dq_vec_load_f16(at) : dq_vec_load_bf16(at);
+                take(tokens, k->x + j + v * W, k->w->in, weights, sum[r], v);
+            }
+}
+
+DQ_INLINE void dot(form f, int rows, int tokens, task *k) {
+    dq_vec sum[ROWS][TOKENS][2];
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++) sum[r][t][0] = sum[r][t][1] = dq_vec_zero();
+    if (f.coding == DQ_CODING_BITS)
+        dot_stream(f, rows, tokens, k, sum);
+    else if (is_block(f))
+        dot_blocks(f, rows, tokens, k, sum);
+    else
+        dot_numbers(f, rows, tokens, k, sum);
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++) k->sum[r][t] = dq_vec_total(dq_vec_add(sum[r][t][0], sum[r][t][1]));
+}
+
+/* One function for each form, which has the cases of rows and tokens in it. */
+#define DOT(name, ...)                                                                                                 \
+    static void name(int rows, int tokens, task *k) {                                                                  \
+        const form f = {__VA_ARGS__};                                                                                  \
+        if (rows == 2 && tokens == 1)                                                                                  \
+            dot(f, 2, 1, k);                                                                                           \
+        else if (rows == 2)                                                                                            \
+            dot(f, 2, 2, k);                                                                                           \
+        else if (tokens == 1)                                                                                          \
+            dot(f, 1, 1, k);                                                                                           \
+        else if (tokens == 2)                                                                                          \
+            dot(f, 1, 2, k);                                                                                           \
+        else if (tokens == 3)                                                                                          \
+            dot(f, 1, 3, k);                                                                                           \
+        else                                                                                                           \
+            dot(f, 1, 4, k);                                                                                           \
+    }
+DOT(dot_2, DQ_CODING_BITS, 2)
+DOT(dot_3, DQ_CODING_BITS, 3)
+DOT(dot_4, DQ_CODING_BITS, 4)
+DOT(dot_5, DQ_CODING_BITS, 5)
+DOT(dot_6, DQ_CODING_BITS, 6)
+DOT(dot_7, DQ_CODING_BITS, 7)
+DOT(dot_8, DQ_CODING_BITS, 8)
+DOT(dot_q4_0, DQ_CODING_Q4_0, 0)
+DOT(dot_q4_1, DQ_CODING_Q4_1, 0)
+DOT(dot_q5_0, DQ_CODING_Q5_0, 0)
+DOT(dot_q5_1, DQ_CODING_Q5_1, 0)
+DOT(dot_q8_0, DQ_CODING_Q8_0, 0)
+DOT(dot_f16, DQ_CODING_F16, 0)
+DOT(dot_bf16, DQ_CODING_BF16, 0)
+
+typedef void dot_fn(int rows, int tokens, task *k);
+
+/* NULL: the rows are decoded into a buffer first. */
+static dot_fn *dot_of(const dq_coded *w) {
+    static dot_fn *const by_bits[] = {
+        [2] = dot_2, [3] = dot_3, [4] = dot_4, [5] = dot_5, [6] = dot_6, [7] = dot_7, [8] = dot_8};
+    static dot_fn *const by_coding[] = {
+        [DQ_CODING_Q4_0] = dot_q4_0, [DQ_CODING_Q4_1] = dot_q4_1, [DQ_CODING_Q5_0] = dot_q5_0,
+        [DQ_CODING_Q5_1] = dot_q5_1, [DQ_CODING_Q8_0] = dot_q8_0, [DQ_CODING_F16] = dot_f16,
+        [DQ_CODING_BF16] = dot_bf16};
+    if (w->coding == DQ_CODING_BITS) return w->group % PAIR ? NULL : by_bits[w->bits];
+    if (w->coding == DQ_CODING_F16 || w->coding == DQ_CODING_BF16) return w->in % PAIR ? NULL : by_coding[w->coding];
+    return by_coding[w->coding];
+}
+
+static void dot_decoded(int tokens, task *k) {
+    const dq_coded *w = k->w;
+    dq_vec sum[TOKENS][2];
+    for (int t = 0; t < tokens; t++) sum[t][0] = sum[t][1] = dq_vec_zero();
+    for (int64_t first = 0; first < w->in; first += PIECE) {
+        const int64_t n = w->in - first < PIECE ? w->in - first : PIECE;
+        float piece[PIECE];
+        decode(w, k->place, first, n, piece);
+        for (int64_t j = 0; j < n; j += W) {
+            const int lanes = dq_lanes(n, j);
+            const dq_vec weights = dq_get(piece + j, lanes);
+            for (int t = 0; t < tokens; t++) {
+                dq_vec *to = &sum[t][j / W % 2];
+                *to = dq_vec_fma(weights, dq_get(k->x + t * w->in + first + j, lanes), *to);
+            }
+        }
+    }
+    for (int t = 0; t < tokens; t++) k->sum[0][t] = dq_vec_total(dq_vec_add(sum[t][0], sum[t][1]));
+}
+
+/* The codes of a row. A vector may read a little beyond them: of the last row that would be beyond the matrix, so it is
+ * copied. */
+static const uint8_t *codes_of(const dq_coded *w, int64_t place, uint8_t *space) {
+    const uint8_t *codes = (const uint8_t *)w->codes + place * w->row_bytes;
+    int64_t bytes = (w->in * w->bits + 7) / 8;
+    if (w->coding != DQ_CODING_BITS || w->row_bytes * (w->out - place) >= bytes + DQ_STREAM_REACH) return codes;
+    memset(space + bytes, 0, DQ_STREAM_REACH);
+    return memcpy(space, codes, (size_t)bytes);
+}
+
+static void put_sums(const dq_coded_product *p, int i, const task *k, int rows, int tokens, int64_t first_token) {
+    for (int r = 0; r < rows; r++) {
+        const int64_t row = dq_coded_row_at(k->w, k->place + r);
+        for (int t = 0; t < tokens; t++) {
+            float *y = p->y[i] + (first_token + t) * k->w->out + row;
+            *y = p->accumulate ? *y + k->sum[r][t] : k->sum[r][t];
+        }
+    }
+}
+
+/* Rows at places [first, end) of weight i. */
+static void multiply_rows(const dq_coded_product *p, int i, int64_t first, int64_t end, uint8_t *space) {
+    const dq_coded *w = p->weight[i];
+    dot_fn *f = (w->in * w->bits + 7) / 8 + DQ_STREAM_REACH <= DQ_WORKSPACE_THREAD / ROWS ? dot_of(w) : NULL;
+    for (int64_t start = 0; start < p->tokens; start += TOKENS) {
+        const int tokens = p->tokens - start < TOKENS ? (int)(p->tokens - start) : TOKENS;
+        for (int64_t place = first; place < end;) {
+            const int rows = f && tokens <= 2 && end - place >= ROWS ? ROWS : 1;
+            task k = {.w = w, .place = place, .x = p->x + start * w->in};
+            for (int r = 0; r < rows; r++)
+                k.codes[r] = codes_of(w, place + r, space + r * (DQ_WORKSPACE_THREAD / ROWS));
+            if (f)
+                f(rows, tokens, &k);
+            else
+                dot_decoded(tokens, &k);
+            put_sums(p, i, &k, rows, tokens, start);
+            place += rows;
+        }
+    }
+}
+
+static int64_t pieces_of(const dq_coded *w, int64_t rows) {
+    return (w->out + rows - 1) / rows;
+}
+
+void NAME(coded_multiply)(const dq_compute *compute, const dq_coded_product *p) {
+    int64_t all = 0;
+    for (int i = 0; i < p->count; i++) all += p->weight[i]->out;
+    if (all == 0 || p->tokens == 0) return;
+    /* Pieces of like size, some for each thread, so that one that is held up loses little. */
+    const int threads = all * p->weight[0]->in < SMALL ? 1 : compute->threads;
+    int64_t rows = all / (threads * (int64_t)4) / ROWS * ROWS, pieces = 0;
+    if (rows < 8) rows = 8;
+    for (int i = 0; i < p->count; i++) pieces += pieces_of(p->weight[i], rows);
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+        int i = 0;
+        int64_t at = piece;
+        for (; at >= pieces_of(p->weight[i], rows); i++) at -= pieces_of(p->weight[i], rows);
+        const int64_t first = at * rows, left = p->weight[i]->out - first;
+        multiply_rows(p, i, first, first + (left < rows ? left : rows),
+                      (uint8_t *)dq_workspace_thread(compute, omp_get_thread_num()));
+    }
+}
