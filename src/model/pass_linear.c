@@ -45,6 +45,11 @@ void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int coun
     if (product.count) compute->kernels->coded_multiply(compute, &product);
 }
 
+/* For the profile. A pass of a test may have no model. */
+static dq_operation operation_of(const dq_pass *pass, const dq_weight *weight, dq_operation linear) {
+    return pass->model && weight == &pass->model->head ? DQ_HEAD : linear;
+}
+
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
                        float *y, int64_t T, bool accumulate) {
     if (stays_packed(pass, weight, T)) {
@@ -53,8 +58,7 @@ void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_
         compute->kernels->coded_multiply(compute, &product);
         return;
     }
-    bool head = weight == &pass->model->head;
-    dq_operation before = dq_profile_enter(compute->profile, head ? DQ_HEAD : DQ_LINEAR_FORWARD,
+    dq_operation before = dq_profile_enter(compute->profile, operation_of(pass, weight, DQ_LINEAR_FORWARD),
                                            2.0 * (double)T * (double)weight->in * (double)weight->out);
     /* An element of y is one sum over `in` wherever the tiles' borders lie, so a resident weight needs no tiles. */
     int64_t step = weight->resident ? weight->out : dq_tile_rows(weight->in);
@@ -81,8 +85,7 @@ void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_
 
 void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *dy,
                         float *dx, int64_t T, bool accumulate) {
-    bool head = weight == &pass->model->head;
-    dq_operation before = dq_profile_enter(compute->profile, head ? DQ_HEAD : DQ_LINEAR_INPUT_GRADIENT,
+    dq_operation before = dq_profile_enter(compute->profile, operation_of(pass, weight, DQ_LINEAR_INPUT_GRADIENT),
                                            2.0 * (double)T * (double)weight->in * (double)weight->out);
     /* Here the sum runs over `out`: the same tiles for a resident weight keep its order. */
     int64_t step = dq_tile_rows(weight->in);
