@@ -188,9 +188,10 @@ static const dq_option_row table[] = {
            "The type to which the inputs of matrix products are rounded."),
     CHOICE("checkpoint-activations", checkpoint_activations, "auto|on|off", "auto", TRAINING, 0, MACHINE,
            "Recompute activations in the backward; auto: if they would not fit otherwise."),
-    CHOICE("resident-weights", resident_weights, "auto|on|off", "auto", PASSES, 0, MACHINE,
-           "Keep all weights as f32 in memory; auto: if they fit, but to generate text only those that cannot be used "
-           "packed."),
+    CHOICE(
+        "resident-weights", resident_weights, "auto|on|off", "auto", PASSES, 0, MACHINE,
+        "Keep the weights ready in memory: training the codes of W_hat, other commands f32; auto: if they fit, but to "
+        "generate text only what cannot be used packed."),
     INTEGER("threads", threads, "N", "0", 0, 4096, COMPUTING, MACHINE, "0: as many as the process may run on."),
     CHOICE("kernels", kernels, "auto|c|avx2|avx512|avx512bf16|amx", "auto", COMPUTING, 0, MACHINE,
            "The variant of the arithmetic; auto: the fastest that this processor has."),

@@ -152,7 +152,7 @@ static void print_plan(dq_buffer *out, const dq_plan *plan, const dq_settings *s
     dq_buffer_format(out, "%-26s%12s\n", "memory", "MiB");
     print_item(out, "frozen weights", plan->weights, "as the file holds them, mapped");
     if (plan->base) print_item(out, "frozen weights, encoded", plan->base, "8 bits");
-    print_item(out, "W_hat", plan->what, plan->resident ? "f32, kept" : "made anew where it is needed");
+    print_item(out, "W_hat", plan->what, plan->resident ? "its codes are kept" : "made anew where it is needed");
     print_item(out, "trainable parameters", plan->parameters, "f32");
     print_item(out, "gradients and moments", plan->optimizer, "f32");
     print_item(out, "activations", plan->activations,

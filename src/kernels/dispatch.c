@@ -34,7 +34,8 @@ static bool always(void) {
     .bias_forward = dq_bias_forward_##v, .bias_backward = dq_bias_backward_##v,                                        \
     .sum_of_squares = dq_sum_of_squares_##v, .fakequant_adapt = dq_fakequant_adapt_##v,                                \
     .fakequant_codes = dq_fakequant_codes_##v, .fakequant_decode = dq_fakequant_decode_##v,                            \
-    .fakequant_backward = dq_fakequant_backward_##v, .coded_rows = dq_coded_rows_##v,                                  \
+    .fakequant_backward = dq_fakequant_backward_##v, .fakequant_keep = dq_fakequant_keep_##v,                          \
+    .fakequant_kept_backward = dq_fakequant_kept_backward_##v, .coded_rows = dq_coded_rows_##v,                        \
     .coded_multiply = dq_coded_multiply_##v
 /* clang-format on */
 

@@ -14,6 +14,7 @@
 #ifndef DQ_KERNELS_FAKEQUANT_H
 #define DQ_KERNELS_FAKEQUANT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Which weights count as clipped, and so pass no gradient to V (LRQ and EfficientQAT use code, LSQ and L4Q value-closed). e = 2^-12. */
@@ -41,6 +42,17 @@ typedef struct dq_fakequant_sums {
     float *ds, *db, *dm;
 } dq_fakequant_sums;
 
+/* What is kept of W_hat between the products and the backward: the codes, a byte each, and M, a bit each (column j: bit j mod 32 of
+ * word j / 32 of its row). */
+typedef struct dq_fakequant_kept {
+    uint8_t *codes;      /* [rows, in] u */
+    uint32_t *unclipped; /* [rows, dq_fakequant_mask_words(in)] */
+} dq_fakequant_kept;
+
+static inline int64_t dq_fakequant_mask_words(int64_t in) {
+    return (in + 31) / 32;
+}
+
 /* w [rows, in]: W0 becomes V. */
 typedef void dq_fakequant_adapt_fn(const dq_fakequant *f, float *w);
 /* w: V becomes the codes u, as floats. */
@@ -49,5 +61,10 @@ typedef void dq_fakequant_codes_fn(const dq_fakequant *f, float *w);
 typedef void dq_fakequant_decode_fn(const dq_fakequant *f, float *w);
 /* V as adapt leaves it; g: G becomes c m G M, which is c dV. */
 typedef void dq_fakequant_backward_fn(const dq_fakequant *f, const float *V, float *g, const dq_fakequant_sums *sums);
+/* V as adapt leaves it: what is kept of it. False where some V is NaN, which a code cannot tell. */
+typedef bool dq_fakequant_keep_fn(const dq_fakequant *f, const float *V, const dq_fakequant_kept *kept);
+/* The backward where neither ds nor db is wanted, and so V is not needed: dm [rows, in / group] (NULL: not wanted) and g, to the
+ * bit as fakequant_backward makes them. */
+typedef void dq_fakequant_kept_backward_fn(const dq_fakequant *f, const dq_fakequant_kept *kept, float *g, float *dm);
 
 #endif

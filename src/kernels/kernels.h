@@ -140,6 +140,8 @@ struct dq_kernels {
     dq_fakequant_codes_fn *fakequant_codes;
     dq_fakequant_decode_fn *fakequant_decode;
     dq_fakequant_backward_fn *fakequant_backward;
+    dq_fakequant_keep_fn *fakequant_keep;
+    dq_fakequant_kept_backward_fn *fakequant_kept_backward;
 
     /* Weights in coded forms: coded.h. */
     dq_coded_rows_fn *coded_rows;

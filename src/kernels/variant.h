@@ -39,6 +39,8 @@
     dq_fakequant_codes_fn dq_fakequant_codes_##v;                                                                      \
     dq_fakequant_decode_fn dq_fakequant_decode_##v;                                                                    \
     dq_fakequant_backward_fn dq_fakequant_backward_##v;                                                                \
+    dq_fakequant_keep_fn dq_fakequant_keep_##v;                                                                        \
+    dq_fakequant_kept_backward_fn dq_fakequant_kept_backward_##v;                                                      \
     dq_coded_rows_fn dq_coded_rows_##v;                                                                                \
     void dq_coded_multiply_##v(const dq_compute *compute, const dq_coded_product *p)
 

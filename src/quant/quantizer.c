@@ -68,6 +68,35 @@ void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena) {
     q->floor_exponent = dq_arena_take(arena, (size_t)(q->out * q->groups), sizeof *q->floor_exponent);
 }
 
+void dq_quantizer_lay_out_kept(dq_quantizer *q, dq_arena *arena) {
+    const size_t out = (size_t)q->out, groups = out * (size_t)q->groups;
+    q->kept.codes = dq_arena_take(arena, out * (size_t)q->in, 1);
+    q->kept.unclipped = dq_arena_take(arena, out * (size_t)dq_fakequant_mask_words(q->in), sizeof *q->kept.unclipped);
+    q->kept_S = dq_arena_take(arena, groups, sizeof(float));
+    q->kept_O = dq_arena_take(arena, groups, sizeof(float));
+}
+
+dq_coded dq_quantizer_coded(const dq_quantizer *q) {
+    if (!q->kept.codes) return (dq_coded){.coding = DQ_CODING_NONE};
+    return (dq_coded){
+        .coding = DQ_CODING_BITS,
+        .out = q->out,
+        .in = q->in,
+        .row_bytes = q->in,
+        .codes = q->kept.codes,
+        .bits = 8,
+        .group = q->grid.group,
+        .scale_type = DQ_SCALE_F32,
+        .scales = q->kept_S,
+        .offsets = q->kept_O,
+    };
+}
+
+dq_fakequant_kept dq_quantizer_kept_rows(const dq_quantizer *q, int64_t first) {
+    return (dq_fakequant_kept){.codes = q->kept.codes + first * q->in,
+                               .unclipped = q->kept.unclipped + first * dq_fakequant_mask_words(q->in)};
+}
+
 /* The pooled adapter is not inside the rounding: rank 0. */
 dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t count) {
     int64_t at = first * q->groups;
@@ -153,9 +182,8 @@ static int64_t refresh_row(dq_quantizer *q, int64_t i, float *row) {
     const int8_t *exponent = q->floor_exponent + i * q->groups;
     /* With an adapter inside the rounding the min-max grid follows V; else V is W0 and the grid stays. */
     if (q->recipe.range == DQ_RANGE_MINMAX && q->recipe.adapter == DQ_ADAPTER_LORA) {
-        dq_fakequant view = dq_quantizer_view(q, i, 1);
-        q->base.rows(q->base.user, i, 1, row);
-        q->kernels->fakequant_adapt(&view, row);
+        const dq_fakequant view = dq_quantizer_view(q, i, 1);
+        dq_quantizer_adapted(q, &view, i, 1, row);
         for (int64_t k = 0; k < q->groups; k++)
             if (!dq_grid_start(&q->grid, q->recipe.start, row + k * q->grid.group, q->grid.group, &s[k], &b[k]))
                 return -1;
@@ -173,16 +201,31 @@ static int64_t refresh_row(dq_quantizer *q, int64_t i, float *row) {
     return held;
 }
 
+/* False where some V is NaN. */
+static bool keep_rows(const dq_quantizer *q, int64_t first, int64_t count, float *V) {
+    const dq_fakequant view = dq_quantizer_view(q, first, count);
+    const dq_fakequant_kept kept = dq_quantizer_kept_rows(q, first);
+    dq_quantizer_adapted(q, &view, first, count, V);
+    for (int64_t i = first; i < first + count; i++)
+        dq_quantizer_stored(q, i, 0, q->groups, q->kept_S + i * q->groups, q->kept_O + i * q->groups);
+    return q->kernels->fakequant_keep(&view, V, &kept);
+}
+
 dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, float *scratch, int64_t *held,
                                   dlqat_error *error) {
-    int64_t total = 0, failed = -1;
-#pragma omp parallel for num_threads(compute->threads) schedule(static) reduction(+ : total) reduction(max : failed)
-    for (int64_t i = 0; i < q->out; i++) {
-        int64_t row = refresh_row(q, i, scratch + omp_get_thread_num() * q->in);
-        if (row < 0)
-            failed = failed > i ? failed : i;
-        else
-            total += row;
+    int64_t total = 0, failed = -1, lost = -1;
+#pragma omp parallel for num_threads(compute->threads) schedule(static) reduction(+ : total) reduction(max : failed, lost)
+    for (int64_t first = 0; first < q->out; first += DQ_QUANTIZER_ROWS) {
+        int64_t end = first + DQ_QUANTIZER_ROWS < q->out ? first + DQ_QUANTIZER_ROWS : q->out;
+        float *room = scratch + omp_get_thread_num() * DQ_QUANTIZER_ROWS * q->in;
+        for (int64_t i = first; i < end; i++) {
+            int64_t row = refresh_row(q, i, room);
+            if (row < 0)
+                failed = failed > i ? failed : i;
+            else
+                total += row;
+        }
+        if (q->kept.codes && !keep_rows(q, first, end - first, room)) lost = first;
     }
     if (held) *held = total;
     if (failed >= 0)
@@ -190,6 +233,11 @@ dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, fl
             error, DLQAT_ERROR_NUMERIC,
             "%s: a scale or offset of row %lld is not a finite %s: lower --learning-rate, or use --scale-dtype f32",
             q->name, (long long)failed, dq_dtype_info(q->grid.scale)->name);
+    if (lost >= 0)
+        return dq_fail(error, DLQAT_ERROR_NUMERIC,
+                       "%s: a weight of rows %lld to %lld is not a number any more: lower --learning-rate", q->name,
+                       (long long)lost,
+                       (long long)(lost + DQ_QUANTIZER_ROWS < q->out ? lost + DQ_QUANTIZER_ROWS : q->out) - 1);
     return DLQAT_OK;
 }
 
@@ -205,19 +253,34 @@ static void decode_row(const dq_quantizer *q, int64_t row, float *w) {
     }
 }
 
+void dq_quantizer_adapted(const dq_quantizer *q, const dq_fakequant *view, int64_t first, int64_t count, float *dst) {
+    if (q->base.coded)
+        q->kernels->coded_rows(q->base.coded, first, count, dst);
+    else
+        q->base.rows(q->base.user, first, count, dst);
+    q->kernels->fakequant_adapt(view, dst);
+}
+
 void dq_quantizer_rows(const dq_quantizer *q, int64_t first, int64_t count, float *dst) {
-    dq_fakequant view = dq_quantizer_view(q, first, count);
-    q->base.rows(q->base.user, first, count, dst);
-    q->kernels->fakequant_adapt(&view, dst);
+    if (q->kept.codes) {
+        const dq_coded coded = dq_quantizer_coded(q);
+        q->kernels->coded_rows(&coded, first, count, dst);
+        return;
+    }
+    const dq_fakequant view = dq_quantizer_view(q, first, count);
+    dq_quantizer_adapted(q, &view, first, count, dst);
     q->kernels->fakequant_codes(&view, dst);
     for (int64_t i = 0; i < count; i++) decode_row(q, first + i, dst + i * q->in);
 }
 
 void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uint8_t *codes, float *scratch) {
+    if (q->kept.codes) {
+        memcpy(codes, q->kept.codes + first * q->in, (size_t)(count * q->in));
+        return;
+    }
     for (int64_t i = 0; i < count; i++) {
-        dq_fakequant view = dq_quantizer_view(q, first + i, 1);
-        q->base.rows(q->base.user, first + i, 1, scratch);
-        q->kernels->fakequant_adapt(&view, scratch);
+        const dq_fakequant view = dq_quantizer_view(q, first + i, 1);
+        dq_quantizer_adapted(q, &view, first + i, 1, scratch);
         q->kernels->fakequant_codes(&view, scratch);
         for (int64_t j = 0; j < q->in; j++) codes[i * q->in + j] = (uint8_t)scratch[j];
     }

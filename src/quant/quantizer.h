@@ -18,6 +18,7 @@
 typedef struct dq_base {
     void (*rows)(const void *user, int64_t first, int64_t count, float *dst);
     const void *user;
+    const dq_coded *coded; /* the same as the kernels take it; NULL: they cannot */
 } dq_base;
 
 typedef enum dq_parameter_kind {
@@ -48,6 +49,10 @@ typedef struct dq_quantizer {
     const dq_kernels *kernels;
     dq_parameter parameter[DQ_PARAMETERS];
     int8_t *floor_exponent; /* [out, groups] of dq_grid_floor */
+    /* W_hat as it is kept from one refresh to the next: its codes, which of them are not clipped, S and O [out, groups]. NULL:
+     * made anew from the parameters wherever it is needed, to the same bits. */
+    dq_fakequant_kept kept;
+    float *kept_S, *kept_O;
 } dq_quantizer;
 
 /* Short names of the parameters in files and messages: "s", "b", "m", "A", "B". */
@@ -55,6 +60,8 @@ const char *dq_parameter_name(dq_parameter_kind kind);
 
 /* Sets the shapes and carves the values from the arena (count first, then carve). */
 void dq_quantizer_lay_out(dq_quantizer *q, dq_arena *arena);
+/* Carves room for W_hat as it is kept: 9 bits a weight and 64 a group. */
+void dq_quantizer_lay_out_kept(dq_quantizer *q, dq_arena *arena);
 /* When a parameter is trained: in phase 1, in phase 2, or in both. */
 typedef enum dq_when { DQ_NEVER, DQ_PHASE_1, DQ_PHASE_2, DQ_BOTH_PHASES } dq_when;
 dq_when dq_quantizer_when(const dq_quantizer *q, dq_parameter_kind kind);
@@ -66,9 +73,12 @@ void dq_quantizer_lay_out_optimizer(dq_quantizer *q, dq_arena *arena, dq_when wh
  * is ERROR_INPUT naming the tensor. row: scratch [in]. */
 dlqat_status dq_quantizer_start(dq_quantizer *q, uint64_t seed, float *row, dlqat_error *error);
 
-/* After parameters changed: keeps s at or above its floor, follows V where the range is minmax, and checks S and O. Returns how many
- * groups the floor holds. compute->threads threads; scratch: compute->threads rows of `in`. A stored scale that overflows
- * its type is ERROR_NUMERIC. */
+/* Rows that a thread makes at one time: A passes through its cache once for all of them. */
+enum { DQ_QUANTIZER_ROWS = 16 };
+
+/* After parameters changed: keeps s at or above its floor, follows V where the range is minmax, checks S and O, and makes what is
+ * kept of W_hat. Returns how many groups the floor holds. compute->threads threads; scratch: DQ_QUANTIZER_ROWS rows of `in`
+ * for each. A stored scale that overflows its type is ERROR_NUMERIC. */
 dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, float *scratch, int64_t *held,
                                   dlqat_error *error);
 
@@ -78,6 +88,8 @@ void dq_quantizer_stored(const dq_quantizer *q, int64_t row, int64_t first, int6
 void dq_quantizer_rows(const dq_quantizer *q, int64_t first, int64_t count, float *dst);
 /* Codes u of the same rows, [count, in]; scratch [in]. */
 void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uint8_t *codes, float *scratch);
+/* W_hat as the kernels take it, where it is kept; else of DQ_CODING_NONE. */
+dq_coded dq_quantizer_coded(const dq_quantizer *q);
 
 /* Adds to the gradients of what `trained` names, from dy [T, out] and the layer's input x [T, in]; G = dy^T x.
  * scratch: dq_quantizer_scratch floats. */
@@ -87,6 +99,9 @@ void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_traine
 
 /* What the kernels see of rows [first, first + count), but for S and O. */
 dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t count);
+/* V of these rows to dst [count, in]; and what is kept of them. */
+void dq_quantizer_adapted(const dq_quantizer *q, const dq_fakequant *view, int64_t first, int64_t count, float *dst);
+dq_fakequant_kept dq_quantizer_kept_rows(const dq_quantizer *q, int64_t first);
 
 /* Whether a phase trains this parameter here (b never without an offset). */
 bool dq_quantizer_trains(const dq_quantizer *q, dq_parameter_kind kind, dq_trained trained);

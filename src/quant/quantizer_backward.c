@@ -19,7 +19,7 @@ static int64_t tile_rows(const dq_quantizer *q) {
 
 size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T, int threads) {
     if (q->recipe.adapter == DQ_ADAPTER_POOLED) return (size_t)(T * q->groups + q->out * q->groups);
-    return (size_t)((tile_rows(q) + threads) * q->in);
+    return (size_t)((tile_rows(q) + threads * DQ_QUANTIZER_ROWS) * q->in);
 }
 
 /* dB (rows of the tile) += D A^T ; dA += B^T D, with D [rows, columns of A] already scaled. */
@@ -88,6 +88,20 @@ static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const fl
     dq_profile_return(compute->profile, before);
 }
 
+/* G of some rows becomes c dV, and its sums are added. V is needed for ds and db, or where nothing is kept; the products of B A
+ * that it takes once more are counted where W_hat is made. */
+static void rows_backward(const dq_quantizer *q, int64_t first, int64_t count, float *G, const dq_fakequant_sums *sums,
+                          float *V) {
+    const dq_fakequant view = dq_quantizer_view(q, first, count);
+    if (q->kept.codes && !sums->ds && !sums->db) {
+        const dq_fakequant_kept kept = dq_quantizer_kept_rows(q, first);
+        q->kernels->fakequant_kept_backward(&view, &kept, G, sums->dm);
+        return;
+    }
+    dq_quantizer_adapted(q, &view, first, count, V);
+    q->kernels->fakequant_backward(&view, V, G, sums);
+}
+
 void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
                            const float *x, int64_t T, float *scratch) {
     if (q->recipe.adapter == DQ_ADAPTER_POOLED) {
@@ -101,7 +115,7 @@ void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_traine
     float *db = dq_quantizer_trains(q, DQ_PARAMETER_OFFSET, trained) ? p[DQ_PARAMETER_OFFSET].gradient : NULL;
     float *dm = dq_quantizer_trains(q, DQ_PARAMETER_MAGNITUDE, trained) ? p[DQ_PARAMETER_MAGNITUDE].gradient : NULL;
     const int64_t step = tile_rows(q);
-    float *G = scratch, *V = scratch + step * in; /* V: a row for each thread */
+    float *G = scratch, *V = scratch + step * in; /* V: DQ_QUANTIZER_ROWS rows for each thread */
 
     for (int64_t first = 0; first < q->out; first += step) {
         int64_t rows = q->out - first < step ? q->out - first : step;
@@ -119,17 +133,12 @@ void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_traine
                            .c = G,
                            .c_row = in};
         compute->kernels->gemm(compute, &product);
-        /* The rows of B A that V needs once more are counted where W_hat is made. */
         dq_profile_enter(compute->profile, DQ_QUANTIZER_GRADIENT, 0);
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
-        for (int64_t i = 0; i < rows; i++) {
-            int64_t at = (first + i) * q->groups;
-            dq_fakequant row = dq_quantizer_view(q, first + i, 1);
+        for (int64_t i = 0; i < rows; i += DQ_QUANTIZER_ROWS) {
+            int64_t some = rows - i < DQ_QUANTIZER_ROWS ? rows - i : DQ_QUANTIZER_ROWS, at = (first + i) * q->groups;
             dq_fakequant_sums sums = {.ds = ds ? ds + at : NULL, .db = db ? db + at : NULL, .dm = dm ? dm + at : NULL};
-            float *mine = V + omp_get_thread_num() * in;
-            q->base.rows(q->base.user, first + i, 1, mine);
-            q->kernels->fakequant_adapt(&row, mine);
-            q->kernels->fakequant_backward(&row, mine, G + i * in, &sums);
+            rows_backward(q, first + i, some, G + i * in, &sums, V + omp_get_thread_num() * DQ_QUANTIZER_ROWS * in);
         }
         if (adapter) adapter_gradients(q, compute, G, first, rows);
         dq_profile_return(compute->profile, before);

@@ -10,7 +10,7 @@ typedef struct dq_plan {
     /* Decisions. The options --resident-weights and --checkpoint-activations settle them; on auto the fastest of
      *     resident  ->  resident, checkpoint  ->  neither  ->  checkpoint
      * that stays within DQ_PLAN_SHARE of the available memory is taken, or the last one where none does. */
-    bool resident;   /* W_hat of every linear is kept as f32 from step to step */
+    bool resident;   /* W_hat of every linear is kept, as codes, from step to step */
     bool checkpoint; /* of each block its input alone is kept; the backward recomputes the rest */
     bool fits;       /* total is within the available memory (true where the system does not say how much that is) */
 
@@ -20,7 +20,7 @@ typedef struct dq_plan {
     /* Bytes. */
     size_t weights; /* of the frozen weights, as the file holds them; mapped: the system can drop and read them again */
     size_t base;    /* of those that are encoded in memory instead */
-    size_t what;    /* W_hat as f32, if resident */
+    size_t what;    /* W_hat as it is kept, if resident */
     size_t parameters;  /* trainable numbers, f32 */
     size_t optimizer;   /* their gradients and moments */
     size_t activations; /* the pass: activations, what the backward needs, a tile of weights */

@@ -30,7 +30,9 @@ static dlqat_status describe(dq_quantizer_set *set, const dlqat_options *options
             .name = linear->name,
             .recipe = set->recipe,
             .grid = grid,
-            .base = {.rows = base_rows, .user = &linear->base},
+            .base = {.rows = base_rows,
+                     .user = &linear->base,
+                     .coded = linear->base.coded.coding && !linear->base.resident ? &linear->base.coded : NULL},
             .out = linear->base.out,
             .in = linear->base.in,
             .index = (uint32_t)i,
@@ -77,13 +79,12 @@ static void lay_out(dq_quantizer_set *set, const dq_quantizer_set_options *how, 
     bytes->base = arena->used - before;
     before = arena->used;
     for (int i = 0; i < set->count && how->resident; i++)
-        if (set->at[i].out)
-            set->what[i] = dq_arena_take(arena, (size_t)(set->at[i].out * set->at[i].in), sizeof(float));
+        if (set->at[i].out) dq_quantizer_lay_out_kept(&set->at[i], arena);
     bytes->what = arena->used - before;
     set->scratch_floats = 0;
     for (int i = 0; i < set->count; i++) {
         const dq_quantizer *q = &set->at[i];
-        size_t rows = (size_t)how->threads * (size_t)dq_model_linear(set->model, i)->base.in;
+        size_t rows = (size_t)how->threads * DQ_QUANTIZER_ROWS * (size_t)dq_model_linear(set->model, i)->base.in;
         size_t backward = how->training && q->out ? dq_quantizer_scratch(q, how->capacity, how->threads) : 0;
         if (set->scratch_floats < rows) set->scratch_floats = rows;
         if (set->scratch_floats < backward) set->scratch_floats = backward;
@@ -101,11 +102,10 @@ static dlqat_status prepare(dq_quantizer_set *set, dq_model *model, const dlqat_
     set->count = dq_model_linear_count(model);
     set->resident = how->resident;
     set->at = calloc((size_t)set->count + 1, sizeof *set->at);
-    set->what = calloc((size_t)set->count + 1, sizeof *set->what);
     const char *storage = dq_options_settings(options)->base_storage;
     bool encoded = how->training && storage && strcmp(storage, "int8") == 0;
     if (encoded) set->base = calloc((size_t)set->count + 1, sizeof *set->base);
-    if (!set->at || !set->what || (encoded && !set->base))
+    if (!set->at || (encoded && !set->base))
         return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the list of quantizers");
     DQ_TRY(describe(set, options, kernels, error));
     lay_out(set, how, bytes);
@@ -117,7 +117,6 @@ dlqat_status dq_quantizer_set_plan(dq_quantizer_set_bytes *bytes, dq_model *mode
     dq_quantizer_set set;
     dlqat_status status = prepare(&set, model, options, how, NULL, bytes, error);
     free(set.at);
-    free(set.what);
     free(set.base);
     return status;
 }
@@ -158,7 +157,7 @@ dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const
             .out = q->out,
             .in = q->in,
             .rows = quantized_rows,
-            .resident = set->what[i],
+            .coded = dq_quantizer_coded(q),
             .kind = DQ_WEIGHT_OTHER,
             .user = q,
         };
@@ -172,7 +171,6 @@ void dq_quantizer_set_close(dq_quantizer_set *set) {
         linear->active = linear->base;
     }
     free(set->at);
-    free(set->what);
     free(set->base);
     dq_arena_release(&set->arena);
     memset(set, 0, sizeof *set);
@@ -189,11 +187,6 @@ dlqat_status dq_quantizer_set_refresh(dq_quantizer_set *set, const dq_compute *c
         DQ_TRY(dq_quantizer_refresh(q, compute, set->scratch, &held, error));
         set->held += held;
         set->groups += q->out * q->groups;
-        float *what = set->what[i];
-        if (what) {
-#pragma omp parallel for num_threads(compute->threads) schedule(static)
-            for (int64_t row = 0; row < q->out; row++) dq_quantizer_rows(q, row, 1, what + row * q->in);
-        }
         dq_profile_return(compute->profile, before);
     }
     return DLQAT_OK;

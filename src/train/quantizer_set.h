@@ -13,8 +13,7 @@ typedef struct dq_quantizer_set {
     int count;        /* linears of the model */
     dq_quantizer *at; /* [count]; at[i].out is 0 where linear i is excluded */
     dq_recipe recipe; /* resolved: the table's row with the options in place */
-    bool resident;    /* W_hat of every linear is kept as f32 */
-    float **what;     /* [count] [out, in], when resident */
+    bool resident;    /* W_hat of every linear is kept as codes (quantizer.h) */
     dq_affine *base;  /* [count] with --base-storage int8 the frozen weights, else NULL */
     float *scratch;   /* scratch_floats: threads rows, or what a backward of capacity tokens needs */
     size_t scratch_floats;
@@ -42,7 +41,7 @@ typedef struct dq_quantizer_set_options {
 dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const dlqat_options *options,
                                    const dq_quantizer_set_options *how, const dq_compute *compute, dlqat_error *error);
 /* Bytes that open would take: parameters (and a byte a group for the floor of s), their gradients and moments; the frozen weights
- * where they are encoded; W_hat when resident; scratch. */
+ * where they are encoded; W_hat where it is kept; scratch. */
 typedef struct dq_quantizer_set_bytes {
     size_t parameters, optimizer, base, what, scratch;
 } dq_quantizer_set_bytes;
@@ -50,7 +49,7 @@ dlqat_status dq_quantizer_set_plan(dq_quantizer_set_bytes *bytes, dq_model *mode
                                    const dq_quantizer_set_options *how, dlqat_error *error);
 void dq_quantizer_set_close(dq_quantizer_set *set);
 
-/* After any change of parameters: S, O, and the resident W_hat of all. */
+/* After any change of parameters: refreshes all. */
 dlqat_status dq_quantizer_set_refresh(dq_quantizer_set *set, const dq_compute *compute, dlqat_error *error);
 /* Numbers that phase trains, over all linears. */
 uint64_t dq_quantizer_set_trainable(const dq_quantizer_set *set, int phase);

@@ -20,7 +20,7 @@ static dlqat_status encode(const float *w, int bits, float *decoded, dlqat_error
     float rows[2 * IN];
     dq_affine matrix;
     dq_arena arena = {0};
-    dq_base base = {given_rows, w};
+    dq_base base = {.rows = given_rows, .user = w};
     dq_fixed_point_lay_out(&matrix, OUT, IN, GROUP, &arena);
     assert_ok(dq_arena_reserve(&arena, "test", &error));
     dq_fixed_point_lay_out(&matrix, OUT, IN, GROUP, &arena);

@@ -13,7 +13,7 @@ typedef struct fixture {
     dq_quantizer q;
     dq_arena arena;
     dq_compute compute;
-    float scratch[4 * IN];
+    float scratch[(OUT + 2 * DQ_QUANTIZER_ROWS) * IN];
     dlqat_error error;
 } fixture;
 
@@ -33,7 +33,7 @@ static fixture *open_fixture(const char *method, int bits, int64_t group, dq_dty
     f->q = (dq_quantizer){.name = "linear",
                           .recipe = *recipe,
                           .grid = {bits, group, scale, offset},
-                          .base = {base_rows, f->W0},
+                          .base = {.rows = base_rows, .user = f->W0},
                           .out = OUT,
                           .in = IN,
                           .kernels = f->compute.kernels};
@@ -118,6 +118,76 @@ static void same_bits_however_divided(void **state) {
     free(whole);
     free(pieces);
     close_fixture(reference);
+}
+
+/* The same quantizer with W_hat kept: its rows, its codes, and the gradients of phase 2 are those of one that makes W_hat anew,
+ * to the bit, in every variant. Groups of 12 have masks that cross the words. */
+static void check_kept(const char *kernels, int bits, int64_t group, dq_clip_mask mask) {
+    enum { T = 5 };
+    dlqat_error error;
+    float dy[T * OUT], x[T * IN];
+    dq_random_normal(11, DQ_STREAM_SAMPLE, 0, 1.0f, dy, T * OUT);
+    dq_random_normal(12, DQ_STREAM_SAMPLE, 0, 1.0f, x, T * IN);
+    fixture *f = open_fixture("dlqat", bits, group, DQ_F16, DQ_OFFSET_FLOAT, kernels);
+    dq_quantizer *q = &f->q;
+    float *rows[2] = {malloc(sizeof f->W0), malloc(sizeof f->W0)};
+    uint8_t *codes[2] = {malloc(OUT * IN), malloc(OUT * IN)};
+    dq_arena room[2] = {{0}}, kept = {0};
+    for (int pass = 0; pass < 2; pass++) { /* counted, then carved */
+        if (pass) assert_ok(dq_arena_reserve(&kept, "test", &error));
+        dq_quantizer_lay_out_kept(q, &kept);
+    }
+    const dq_fakequant_kept place = q->kept;
+    q->recipe.mask = mask;
+    /* s as phase 1 may leave it: many weights are clipped. */
+    for (int64_t i = 0; i < OUT * q->groups; i += 2) q->parameter[DQ_PARAMETER_SCALE].value[i] *= 0.7f;
+    float *gradient[2][DQ_PARAMETERS] = {{0}};
+    for (int way = 0; way < 2; way++) {
+        q->kept = way ? place : (dq_fakequant_kept){0};
+        dq_quantizer_lay_out_optimizer(q, &room[way], DQ_PHASE_2);
+        assert_ok(dq_arena_reserve(&room[way], "test", &error));
+        dq_quantizer_lay_out_optimizer(q, &room[way], DQ_PHASE_2);
+        assert_ok(dq_quantizer_refresh(q, &f->compute, f->scratch, NULL, &error));
+        dq_quantizer_rows(q, 0, OUT, rows[way]);
+        dq_quantizer_codes(q, 0, OUT, codes[way], f->scratch);
+        assert_true(dq_quantizer_scratch(q, T, 2) <= sizeof f->scratch / sizeof(float));
+        dq_quantizer_backward(q, &f->compute, dq_recipe_trained(&q->recipe, 2), dy, x, T, f->scratch);
+        for (int kind = 0; kind < DQ_PARAMETERS; kind++) gradient[way][kind] = q->parameter[kind].gradient;
+    }
+    assert_memory_equal(rows[0], rows[1], sizeof f->W0);
+    assert_memory_equal(codes[0], codes[1], OUT * IN);
+    for (int kind = DQ_PARAMETER_MAGNITUDE; kind <= DQ_PARAMETER_B; kind++) {
+        const dq_parameter *p = &q->parameter[kind];
+        double squares = 0;
+        for (int64_t i = 0; i < p->rows * p->columns; i++)
+            squares += (double)gradient[0][kind][i] * gradient[0][kind][i];
+        assert_true(squares > 0);
+        assert_memory_equal(gradient[0][kind], gradient[1][kind], (size_t)(p->rows * p->columns) * sizeof(float));
+    }
+    /* A weight that is no number has no code. */
+    f->W0[7 * IN + 3] = NAN;
+    assert_fails(dq_quantizer_refresh(q, &f->compute, f->scratch, NULL, &error), DLQAT_ERROR_NUMERIC,
+                 "linear: a weight of rows 0 to 15 is not a number");
+    for (int way = 0; way < 2; way++) {
+        free(rows[way]);
+        free(codes[way]);
+        dq_arena_release(&room[way]);
+    }
+    dq_arena_release(&kept);
+    close_fixture(f);
+}
+
+static void kept_or_made_anew(void **state) {
+    (void)state;
+    static const int64_t groups[] = {12, 32, IN};
+    for (size_t v = 0; v < dq_kernels_count(); v++) {
+        bool usable;
+        const dq_kernels *kernels = dq_kernels_at(v, &usable);
+        for (int bits = 2; usable && bits <= 8; bits += 3)
+            for (int g = 0; g < 3; g++)
+                for (int mask = DQ_MASK_CODE; mask <= DQ_MASK_VALUE_CLOSED; mask++)
+                    check_kept(kernels->name, bits, groups[g], (dq_clip_mask)mask);
+    }
 }
 
 /* Gradients of all variants agree with the reference's bit for bit: the sums run in lanes of a fixed count. */
@@ -211,6 +281,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stored_form),
         cmocka_unit_test(same_bits_however_divided),
+        cmocka_unit_test(kept_or_made_anew),
         cmocka_unit_test(same_gradients_in_every_variant),
         cmocka_unit_test(floor_and_overflow),
         cmocka_unit_test(refuses_weights_that_are_not_numbers),
