@@ -277,8 +277,8 @@ static bool usable(const dq_bpe *bpe, int32_t id) {
     return id >= 0 && !(bpe->scores && !bpe->mergeable[id]);
 }
 
-dlqat_status dq_bpe_encode(const dq_bpe *bpe, dq_bpe_scratch *scratch, const char *text, size_t length, dq_ids *ids,
-                           dlqat_error *error) {
+static dlqat_status encode_word(const dq_bpe *bpe, dq_bpe_scratch *scratch, const char *text, size_t length,
+                                dq_ids *ids, dlqat_error *error) {
     if (length > INT32_MAX) return dq_fail(error, DLQAT_ERROR_INPUT, "a word of %zu bytes is too long", length);
     if (bpe->ignore_merges && length <= bpe->longest) {
         int32_t whole = dq_vocabulary_find(bpe->vocabulary, text, length);
@@ -305,7 +305,27 @@ dlqat_status dq_bpe_encode(const dq_bpe *bpe, dq_bpe_scratch *scratch, const cha
     return DLQAT_OK;
 }
 
+dlqat_status dq_bpe_encode(const dq_bpe *bpe, dq_bpe_scratch *scratch, const char *text, size_t length, dq_ids *ids,
+                           dlqat_error *error) {
+    if (!scratch->memo || length == 0 || length > DQ_MEMO_BYTES)
+        return encode_word(bpe, scratch, text, length, ids, error);
+    dq_memo_word *known = &scratch->memo[XXH3_64bits(text, length) % DQ_MEMO_WORDS];
+    if (known->length == length && memcmp(known->text, text, length) == 0) {
+        for (int i = 0; i < known->count; i++) DQ_TRY(dq_ids_add(ids, known->ids[i], error));
+        return DLQAT_OK;
+    }
+    const size_t before = ids->count;
+    DQ_TRY(encode_word(bpe, scratch, text, length, ids, error));
+    if (ids->count - before > DQ_MEMO_IDS) return DLQAT_OK;
+    known->length = (uint8_t)length;
+    known->count = (uint8_t)(ids->count - before);
+    memcpy(known->text, text, length);
+    for (int i = 0; i < known->count; i++) known->ids[i] = ids->at[before + (size_t)i];
+    return DLQAT_OK;
+}
+
 void dq_bpe_scratch_free(dq_bpe_scratch *scratch) {
+    free(scratch->memo);
     free(scratch->symbols);
     free(scratch->heap);
     memset(scratch, 0, sizeof *scratch);

@@ -28,13 +28,22 @@ typedef struct dq_bpe {
     int32_t unk;                     /* -1: characters without a token vanish */
     int32_t bytes[256];              /* ids of <0x00> .. <0xFF> or -1 */
     int32_t points[DQ_SHORT_POINTS]; /* ids of one-character tokens or -1: saves most look-ups */
-    bool *forbidden; /* by id: special tokens, which no text may spell; may be NULL */
+    bool *forbidden;                 /* by id: special tokens, which no text may spell; may be NULL */
 } dq_bpe;
 
-/* Memory that words share. */
+/* Short words and their ids: most words of a text came before. A word has one place, and the last that came holds it. */
+enum { DQ_MEMO_WORDS = 8192, DQ_MEMO_BYTES = 14, DQ_MEMO_IDS = 4 };
+typedef struct dq_memo_word {
+    uint8_t length, count; /* length 0: free */
+    char text[DQ_MEMO_BYTES];
+    int32_t ids[DQ_MEMO_IDS];
+} dq_memo_word;
+
+/* Memory that words of one dq_bpe share. */
 typedef struct dq_bpe_scratch {
     void *symbols, *heap;
     size_t symbol_capacity, heap_capacity;
+    dq_memo_word *memo; /* [DQ_MEMO_WORDS], zero at first; NULL: every word is merged anew */
 } dq_bpe_scratch;
 
 /* Room for `expected` merges. */

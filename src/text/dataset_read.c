@@ -249,7 +249,8 @@ dlqat_status dq_dataset_open(dq_dataset *data, const char *path, const dq_datase
                 .line = 1,
                 .builder = {.data = data, .options = options},
                 .error = error};
-    dlqat_status status = read_file(&r);
+    dlqat_status status = dq_encoder_open(&r.builder.encoder, options->tokenizer, error);
+    if (status == DLQAT_OK) status = read_file(&r);
     if (status == DLQAT_OK && !data->rows) {
         if (data->dropped)
             status = dq_fail(error, DLQAT_ERROR_INPUT,

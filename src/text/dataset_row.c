@@ -4,6 +4,7 @@
 #include <string.h>
 
 void dq_dataset_builder_free(dq_dataset_builder *builder) {
+    dq_encoder_close(builder->encoder);
     dq_ids_free(&builder->whole);
     dq_ids_free(&builder->prefix);
     dq_buffer_free(&builder->text);
@@ -61,7 +62,7 @@ static dlqat_status encode(const dq_dataset_builder *builder, const char *text, 
     const dq_tokenizer *tokenizer = builder->options->tokenizer;
     ids->count = 0;
     if (bos && dq_tokenizer_adds_bos(tokenizer)) DQ_TRY(put_id(ids, dq_tokenizer_bos(tokenizer), error));
-    return dq_tokenizer_encode(tokenizer, text, length, DQ_ENCODE_PLAIN, ids, error);
+    return dq_encoder_encode(builder->encoder, text, length, DQ_ENCODE_PLAIN, ids, error);
 }
 
 /* Every row ends with EOS; twice says nothing more. */

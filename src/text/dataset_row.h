@@ -8,6 +8,7 @@ typedef struct dq_dataset_builder {
     dq_dataset *data;
     const dq_dataset_options *options;
     size_t token_capacity, row_capacity;
+    dq_encoder *encoder; /* owned */
     /* Kept from row to row. */
     dq_ids whole, prefix;
     dq_buffer text, scratch;

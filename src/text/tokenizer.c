@@ -110,17 +110,18 @@ dlqat_status dq_tokenizer_finish(dq_tokenizer *tokenizer, dlqat_error *error) {
 
 /* ---- Encoding -------------------------------------------------------------------------------------------------- */
 
-typedef struct encoder {
+struct dq_encoder {
     const dq_tokenizer *tokenizer;
-    bool skip_special;
-    dq_buffer normalized;
+    dq_buffer repaired, normalized;
     dq_pieces words;
     dq_bpe_scratch scratch;
+    /* of the text at hand */
+    bool skip_special;
     dq_ids *ids;
     dlqat_error *error;
-} encoder;
+};
 
-static dlqat_status encode_plain(encoder *e, const char *text, size_t length, bool first) {
+static dlqat_status encode_plain(dq_encoder *e, const char *text, size_t length, bool first) {
     const dq_tokenizer *tokenizer = e->tokenizer;
     DQ_TRY(dq_pretokenize(&tokenizer->pretokenizer, text, length, first, &e->words, e->error));
     size_t start = 0;
@@ -131,7 +132,7 @@ static dlqat_status encode_plain(encoder *e, const char *text, size_t length, bo
 }
 
 /* Text between raw added tokens: normalized, then searched for normalized ones. */
-static dlqat_status encode_segment(encoder *e, const char *text, size_t length, bool first) {
+static dlqat_status encode_segment(dq_encoder *e, const char *text, size_t length, bool first) {
     const dq_tokenizer *tokenizer = e->tokenizer;
     if (!length) return DLQAT_OK;
     e->normalized.size = 0;
@@ -155,7 +156,7 @@ static dlqat_status encode_segment(encoder *e, const char *text, size_t length, 
     return DLQAT_OK;
 }
 
-static dlqat_status encode_text(encoder *e, const char *text, size_t length) {
+static dlqat_status encode_text(dq_encoder *e, const char *text, size_t length) {
     dq_added_walk walk = {.tokens = &e->tokenizer->added,
                           .trie = &e->tokenizer->added.raw,
                           .text = text,
@@ -176,29 +177,59 @@ static dlqat_status add_all(dq_ids *ids, const dq_ids *more, dlqat_error *error)
     return DLQAT_OK;
 }
 
+dlqat_status dq_encoder_encode(dq_encoder *e, const char *text, size_t length, unsigned flags, dq_ids *ids,
+                               dlqat_error *error) {
+    const dq_tokenizer *tokenizer = e->tokenizer;
+    e->ids = ids;
+    e->error = error;
+    e->skip_special = flags & DQ_ENCODE_NO_ADDED;
+    if (!dq_utf8_valid(text, length)) {
+        e->repaired.size = 0;
+        dq_utf8_repair(text, length, &e->repaired);
+        DQ_TRY(dq_buffer_check(&e->repaired, "the text", error));
+        text = e->repaired.data;
+        length = e->repaired.size;
+    }
+    const bool around = flags & DQ_ENCODE_SPECIAL;
+    if (around) DQ_TRY(add_all(ids, &tokenizer->prefix, error));
+    DQ_TRY(encode_text(e, text, length));
+    return around ? add_all(ids, &tokenizer->suffix, error) : DLQAT_OK;
+}
+
+static void free_encoder(dq_encoder *e) {
+    dq_buffer_free(&e->repaired);
+    dq_buffer_free(&e->normalized);
+    dq_pieces_free(&e->words);
+    dq_bpe_scratch_free(&e->scratch);
+}
+
+/* Without it every word is merged anew, so its want is no error. */
+static void remember_words(dq_encoder *e) {
+    e->scratch.memo = calloc(DQ_MEMO_WORDS, sizeof *e->scratch.memo);
+}
+
 dlqat_status dq_tokenizer_encode(const dq_tokenizer *tokenizer, const char *text, size_t length, unsigned flags,
                                  dq_ids *ids, dlqat_error *error) {
-    dq_buffer repaired = {0};
-    if (!dq_utf8_valid(text, length)) {
-        dq_utf8_repair(text, length, &repaired);
-        dlqat_status failed = dq_buffer_check(&repaired, "the text", error);
-        if (failed != DLQAT_OK) {
-            dq_buffer_free(&repaired);
-            return failed;
-        }
-        text = repaired.data;
-        length = repaired.size;
-    }
-    encoder e = {.tokenizer = tokenizer, .skip_special = flags & DQ_ENCODE_NO_ADDED, .ids = ids, .error = error};
-    bool around = flags & DQ_ENCODE_SPECIAL;
-    dlqat_status status = around ? add_all(ids, &tokenizer->prefix, error) : DLQAT_OK;
-    if (status == DLQAT_OK) status = encode_text(&e, text, length);
-    if (status == DLQAT_OK && around) status = add_all(ids, &tokenizer->suffix, error);
-    dq_buffer_free(&e.normalized);
-    dq_pieces_free(&e.words);
-    dq_bpe_scratch_free(&e.scratch);
-    dq_buffer_free(&repaired);
+    enum { LONG_TEXT = 1 << 14 }; /* in which words come back often enough */
+    dq_encoder e = {.tokenizer = tokenizer};
+    if (length >= LONG_TEXT) remember_words(&e);
+    dlqat_status status = dq_encoder_encode(&e, text, length, flags, ids, error);
+    free_encoder(&e);
     return status;
+}
+
+dlqat_status dq_encoder_open(dq_encoder **encoder, const dq_tokenizer *tokenizer, dlqat_error *error) {
+    *encoder = calloc(1, sizeof **encoder);
+    if (!*encoder) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for an encoder");
+    (*encoder)->tokenizer = tokenizer;
+    remember_words(*encoder);
+    return DLQAT_OK;
+}
+
+void dq_encoder_close(dq_encoder *encoder) {
+    if (!encoder) return;
+    free_encoder(encoder);
+    free(encoder);
 }
 
 /* ---- Decoding -------------------------------------------------------------------------------------------------- */

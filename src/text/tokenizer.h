@@ -27,14 +27,21 @@ dlqat_status dq_tokenizer_from_gguf(dq_tokenizer **tokenizer, const dq_gguf *fil
 void dq_tokenizer_close(dq_tokenizer *tokenizer);
 
 typedef enum dq_encode_flags {
-    DQ_ENCODE_PLAIN = 0,      /* no token added; added tokens' strings within the text are still recognised */
-    DQ_ENCODE_SPECIAL = 1,    /* BOS / EOS as the tokenizer's post-processor adds them */
-    DQ_ENCODE_NO_ADDED = 2    /* strings of special added tokens are treated as text: for untrusted user text */
+    DQ_ENCODE_PLAIN = 0,   /* no token added; added tokens' strings within the text are still recognised */
+    DQ_ENCODE_SPECIAL = 1, /* BOS / EOS as the tokenizer's post-processor adds them */
+    DQ_ENCODE_NO_ADDED = 2 /* strings of special added tokens are treated as text: for untrusted user text */
 } dq_encode_flags;
 
 /* Appends the ids of text (length bytes; U+FFFD for each ill-formed part) to ids. O(n log n). */
 dlqat_status dq_tokenizer_encode(const dq_tokenizer *tokenizer, const char *text, size_t length, unsigned flags,
                                  dq_ids *ids, dlqat_error *error);
+/* The same for many texts of one thread, which share memory: short words that came before are not merged again. The tokenizer must
+ * outlive it. */
+typedef struct dq_encoder dq_encoder;
+dlqat_status dq_encoder_open(dq_encoder **encoder, const dq_tokenizer *tokenizer, dlqat_error *error);
+dlqat_status dq_encoder_encode(dq_encoder *encoder, const char *text, size_t length, unsigned flags, dq_ids *ids,
+                               dlqat_error *error);
+void dq_encoder_close(dq_encoder *encoder);
 /* Appends the text of ids: bytes, which end within a character where the ids do (a run of byte tokens that is no UTF-8 stays as
  * it is). skip_special: special tokens give nothing. An id out of range is ERROR_INPUT. The text of the first ids is how the
  * text of all of them begins, so a caller streams by decoding what there is and showing what is new. */

@@ -11,6 +11,7 @@ static dlqat_error error;
 typedef struct tally {
     const char *name;
     size_t wrong, checked;
+    dq_encoder *encoder; /* for all texts, and so with words that came before */
 } tally;
 
 static void report(tally *t, const json_t *text, const char *what) {
@@ -18,13 +19,25 @@ static void report(tally *t, const json_t *text, const char *what) {
         print_error("%s: %s of \"%s\" differ\n", t->name, what, json_dumps(text, JSON_ENCODE_ANY | JSON_ENSURE_ASCII));
 }
 
+static bool are(const dq_ids *ids, const json_t *expected) {
+    bool same = ids->count == json_array_size(expected);
+    for (size_t i = 0; same && i < ids->count; i++)
+        same = ids->at[i] == json_integer_value(json_array_get(expected, i));
+    return same;
+}
+
 static void check_ids(tally *t, const dq_tokenizer *tokenizer, const json_t *text, unsigned flags,
                       const json_t *expected, const char *what) {
     dq_ids ids = {0};
-    assert_ok(dq_tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), flags, &ids, &error));
-    bool same = ids.count == json_array_size(expected);
-    for (size_t i = 0; same && i < ids.count; i++) same = ids.at[i] == json_integer_value(json_array_get(expected, i));
-    if (!same) report(t, text, what);
+    const char *bytes = json_string_value(text);
+    size_t length = json_string_length(text);
+    assert_ok(dq_tokenizer_encode(tokenizer, bytes, length, flags, &ids, &error));
+    if (!are(&ids, expected)) report(t, text, what);
+    for (int time = 0; time < 2; time++) {
+        ids.count = 0;
+        assert_ok(dq_encoder_encode(t->encoder, bytes, length, flags, &ids, &error));
+        if (!are(&ids, expected)) report(t, text, what);
+    }
     t->checked++;
     dq_ids_free(&ids);
 }
@@ -65,6 +78,7 @@ static json_t *load_cases(void) {
 /* All cases under the name through a tokenizer; skips decoding where the fixture has none. */
 static void check_cases(const char *name, const dq_tokenizer *tokenizer, const json_t *cases) {
     tally t = {.name = name};
+    assert_ok(dq_encoder_open(&t.encoder, tokenizer, &error));
     const json_t *item;
     size_t index;
     json_array_foreach(cases, index, item) {
@@ -77,6 +91,7 @@ static void check_cases(const char *name, const dq_tokenizer *tokenizer, const j
         check_text(&t, tokenizer, text, ids, false, decoded, "decoded text");
         check_text(&t, tokenizer, text, ids, true, either(item, "skipped", decoded), "text without special tokens");
     }
+    dq_encoder_close(t.encoder);
     assert_int_equal(t.wrong, 0);
     assert_true(t.checked >= 40);
 }
