@@ -88,7 +88,8 @@ struct dq_kernels {
 
     /* Products with a B that is packed once: packed_bytes(k, n) bytes, of which pack fills a piece (serial, pieces touch
      * different bytes) and which gemm_packed reads instead of g->b. The result is that of gemm to the bit. What is packed
-     * serves these kernels and this compute->multiply alone; slivers.h says how it lies. Best DQ_ALIGNMENT-aligned. */
+     * serves these kernels and this compute->multiply alone; slivers.h says how it lies. Best DQ_ALIGNMENT-aligned.
+     * packed_bytes is at most four bytes for each element of k and n, both rounded up to a multiple of DQ_PACK_UNIT. */
     size_t (*packed_bytes)(const dq_compute *compute, int64_t k, int64_t n);
     void (*pack)(const dq_compute *compute, const dq_pack *piece, void *packed);
     void (*gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *packed);

@@ -52,8 +52,8 @@ struct dq_pass {
     float *logits;                 /* [loss_rows, V] */
     int32_t *labels, *picked_from; /* [loss_rows] */
     double *losses;                /* [loss_rows] */
-    /* weights that are not resident pass through here, a tile of rows at a time */
-    float *tile;
+    /* weights that are not resident pass through here, a tile of rows at a time: made, and packed for the product */
+    float *tile, *packed;
     /* generation */
     int64_t past;
     float **cached_k, **cached_v;  /* [layers] of [cache, K d] */

@@ -86,11 +86,13 @@ static void lay_out_generation(dq_pass *pass, const dq_config *config, dq_arena 
     pass->row_start = dq_arena_take(arena, (size_t)pass->options.capacity, sizeof *pass->row_start);
 }
 
-static int64_t tile_elements(const dq_config *config) {
+/* Of the widest tile; packed: of one as the kernels pack it (dq_kernels.packed_bytes). */
+static int64_t tile_elements(const dq_config *config, bool packed) {
     int64_t most = 0;
     for (int k = 0; k < DQ_LINEARS_PER_LAYER; k++) {
-        int64_t in = dq_linear_in(config, (dq_linear_kind)k);
-        if (dq_tile_rows(in) * in > most) most = dq_tile_rows(in) * in;
+        int64_t in = dq_linear_in(config, (dq_linear_kind)k), rows = dq_tile_rows(in);
+        if (packed) in = (in + DQ_PACK_UNIT - 1) / DQ_PACK_UNIT * DQ_PACK_UNIT;
+        if (rows * in > most) most = rows * in;
     }
     return most;
 }
@@ -108,7 +110,8 @@ static void lay_out(dq_pass *pass, const dq_config *config, dq_arena *arena) {
     pass->labels = dq_arena_take(arena, (size_t)pass->loss_rows, sizeof *pass->labels);
     pass->picked_from = dq_arena_take(arena, (size_t)pass->loss_rows, sizeof *pass->picked_from);
     pass->losses = dq_arena_take(arena, (size_t)pass->loss_rows, sizeof *pass->losses);
-    pass->tile = floats(arena, 1, tile_elements(config));
+    pass->tile = floats(arena, 1, tile_elements(config, false));
+    pass->packed = floats(arena, 1, tile_elements(config, true));
     if (pass->options.training) lay_out_training(pass, config, arena);
     if (pass->options.cache) lay_out_generation(pass, config, arena);
 }

@@ -2,33 +2,55 @@
  * produced a tile of rows at a time. */
 #include "model/pass_internal.h"
 
-/* Rows per call of the producer: enough to forget the call, few enough to spread over threads. */
-enum { ROWS_AT_ONCE = 16 };
-
 /* With more tokens than this, decoding a tile for all of them is faster. */
 enum { FEW_TOKENS = 8 };
-
-static const float *tile_of(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t first,
-                            int64_t count) {
-    if (weight->resident) return weight->resident + first * weight->in;
-    float *tile = pass->tile;
-    dq_operation before = dq_profile_enter(compute->profile, DQ_WEIGHTS, 0);
-    int64_t pieces = (count + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
-#pragma omp parallel for num_threads(compute->threads) schedule(static)
-    for (int64_t p = 0; p < pieces; p++) {
-        int64_t at = p * ROWS_AT_ONCE, rows = count - at < ROWS_AT_ONCE ? count - at : ROWS_AT_ONCE;
-        if (weight->coded.coding)
-            compute->kernels->coded_rows(&weight->coded, first + at, rows, tile + at * weight->in);
-        else
-            weight->rows(weight, first + at, rows, tile + at * weight->in);
-    }
-    dq_profile_return(compute->profile, before);
-    return tile;
-}
 
 /* Evaluation goes the other way even with few tokens: it promises the same bits whether weights are resident or not. */
 static bool stays_packed(const dq_pass *pass, const dq_weight *weight, int64_t T) {
     return pass->options.cache && T <= FEW_TOKENS && !weight->resident && weight->coded.coding;
+}
+
+/* Rows [first, first + count) of W to where the kernels read them as the B of a product: W^T (the forward's, [in, count]) or W (the
+ * input gradient's, [count, in]). A piece is packed while the rows that its thread has just made are in the cache. */
+static const void *packed_tile(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t first,
+                               int64_t count, bool transposed) {
+    const int64_t in = weight->in;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_WEIGHTS, 0);
+#pragma omp parallel for num_threads(compute->threads) schedule(dynamic)
+    for (int64_t at = 0; at < count; at += DQ_PACK_UNIT) {
+        int64_t rows = count - at < DQ_PACK_UNIT ? count - at : DQ_PACK_UNIT;
+        float *made = pass->tile + at * in;
+        if (weight->coded.coding)
+            compute->kernels->coded_rows(&weight->coded, first + at, rows, made);
+        else
+            dq_weight_rows(weight, first + at, rows, made);
+        const dq_pack forward = {.k = in,
+                                 .n = count,
+                                 .rows = in,
+                                 .first_column = at,
+                                 .columns = rows,
+                                 .b = made,
+                                 .b_row = 1,
+                                 .b_column = in};
+        const dq_pack backward = {
+            .k = count, .n = in, .first_row = at, .rows = rows, .columns = in, .b = made, .b_row = in, .b_column = 1};
+        compute->kernels->pack(compute, transposed ? &forward : &backward, pass->packed);
+    }
+    dq_profile_return(compute->profile, before);
+    return pass->packed;
+}
+
+/* The product with rows [first, first + count) of W: where they lie if they are resident, else by way of a packed tile. */
+static void multiply_tile(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t first,
+                          int64_t count, bool transposed, dq_gemm *product) {
+    if (weight->resident) {
+        product->b = weight->resident + first * weight->in;
+        product->b_row = transposed ? 1 : weight->in;
+        product->b_column = transposed ? weight->in : 1;
+        compute->kernels->gemm(compute, product);
+        return;
+    }
+    compute->kernels->gemm_packed(compute, product, packed_tile(pass, compute, weight, first, count, transposed));
 }
 
 void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int count, const dq_weight *const *weight,
@@ -71,14 +93,11 @@ void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_
             .a = x,
             .a_row = weight->in,
             .a_column = 1,
-            .b = tile_of(pass, compute, weight, first, count),
-            .b_row = 1,
-            .b_column = weight->in,
             .c = y + first,
             .c_row = weight->out,
             .accumulate = accumulate,
         };
-        compute->kernels->gemm(compute, &product);
+        multiply_tile(pass, compute, weight, first, count, true, &product);
     }
     dq_profile_return(compute->profile, before);
 }
@@ -98,14 +117,11 @@ void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq
             .a = dy + first,
             .a_row = weight->out,
             .a_column = 1,
-            .b = tile_of(pass, compute, weight, first, count),
-            .b_row = weight->in,
-            .b_column = 1,
             .c = dx,
             .c_row = weight->in,
             .accumulate = accumulate || first > 0,
         };
-        compute->kernels->gemm(compute, &product);
+        multiply_tile(pass, compute, weight, first, count, false, &product);
     }
     dq_profile_return(compute->profile, before);
 }

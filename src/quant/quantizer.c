@@ -117,6 +117,13 @@ dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t cou
     };
 }
 
+static void base_rows(const dq_quantizer *q, int64_t first, int64_t count, float *dst) {
+    if (q->base.coded)
+        q->kernels->coded_rows(q->base.coded, first, count, dst);
+    else
+        q->base.rows(q->base.user, first, count, dst);
+}
+
 static void start_adapter(dq_quantizer *q, uint64_t seed) {
     const dq_parameter *A = &q->parameter[DQ_PARAMETER_A], *B = &q->parameter[DQ_PARAMETER_B];
     if (A->rows == 0) return;
@@ -138,22 +145,30 @@ static void start_adapter(dq_quantizer *q, uint64_t seed) {
     memset(B->value, 0, (size_t)(B->rows * B->columns) * sizeof(float));
 }
 
-dlqat_status dq_quantizer_start(dq_quantizer *q, uint64_t seed, float *row, dlqat_error *error) {
+/* s, b and the floor of one row; false when a weight is not finite. */
+static bool start_row(dq_quantizer *q, int64_t i, float *row) {
     float *s = q->parameter[DQ_PARAMETER_SCALE].value, *b = q->parameter[DQ_PARAMETER_OFFSET].value;
-    float *m = q->parameter[DQ_PARAMETER_MAGNITUDE].value;
-    for (int64_t i = 0; i < q->out; i++) {
-        q->base.rows(q->base.user, i, 1, row);
-        for (int64_t k = 0; k < q->groups; k++) {
-            int64_t at = i * q->groups + k;
-            if (!dq_grid_start(&q->grid, q->recipe.start, row + k * q->grid.group, q->grid.group, &s[at], &b[at]))
-                return dq_fail(
-                    error, DLQAT_ERROR_INPUT,
-                    "%s: a weight in row %lld is not a finite number; the model file is damaged or overflowed", q->name,
-                    (long long)i);
-            q->floor_exponent[at] = dq_grid_floor_exponent(&q->grid, s[at]);
-            m[at] = 1.0f;
-        }
+    base_rows(q, i, 1, row);
+    for (int64_t k = 0; k < q->groups; k++) {
+        const int64_t at = i * q->groups + k;
+        if (!dq_grid_start(&q->grid, q->recipe.start, row + k * q->grid.group, q->grid.group, &s[at], &b[at]))
+            return false;
+        q->floor_exponent[at] = dq_grid_floor_exponent(&q->grid, s[at]);
+        q->parameter[DQ_PARAMETER_MAGNITUDE].value[at] = 1.0f;
     }
+    return true;
+}
+
+dlqat_status dq_quantizer_start(dq_quantizer *q, const dq_compute *compute, uint64_t seed, float *scratch,
+                                dlqat_error *error) {
+    int64_t failed = q->out;
+#pragma omp parallel for num_threads(compute->threads) schedule(static) reduction(min : failed)
+    for (int64_t i = 0; i < q->out; i++)
+        if (!start_row(q, i, scratch + omp_get_thread_num() * q->in) && i < failed) failed = i;
+    if (failed < q->out)
+        return dq_fail(error, DLQAT_ERROR_INPUT,
+                       "%s: a weight in row %lld is not a finite number; the model file is damaged or overflowed",
+                       q->name, (long long)failed);
     start_adapter(q, seed);
     return DLQAT_OK;
 }
@@ -254,10 +269,7 @@ static void decode_row(const dq_quantizer *q, int64_t row, float *w) {
 }
 
 void dq_quantizer_adapted(const dq_quantizer *q, const dq_fakequant *view, int64_t first, int64_t count, float *dst) {
-    if (q->base.coded)
-        q->kernels->coded_rows(q->base.coded, first, count, dst);
-    else
-        q->base.rows(q->base.user, first, count, dst);
+    base_rows(q, first, count, dst);
     q->kernels->fakequant_adapt(view, dst);
 }
 

@@ -70,8 +70,9 @@ dq_when dq_quantizer_when(const dq_quantizer *q, dq_parameter_kind kind);
 void dq_quantizer_lay_out_optimizer(dq_quantizer *q, dq_arena *arena, dq_when when);
 
 /* s, b from W0 by the recipe's start; m = 1; A at random from (seed, index), B = 0; then refresh. A weight that is not finite
- * is ERROR_INPUT naming the tensor. row: scratch [in]. */
-dlqat_status dq_quantizer_start(dq_quantizer *q, uint64_t seed, float *row, dlqat_error *error);
+ * is ERROR_INPUT naming the tensor. scratch: a row for each of compute->threads. */
+dlqat_status dq_quantizer_start(dq_quantizer *q, const dq_compute *compute, uint64_t seed, float *scratch,
+                                dlqat_error *error);
 
 /* Rows that a thread makes at one time: A passes through its cache once for all of them. */
 enum { DQ_QUANTIZER_ROWS = 16 };

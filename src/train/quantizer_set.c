@@ -143,7 +143,8 @@ dlqat_status dq_quantizer_set_open(dq_quantizer_set *set, dq_model *model, const
         if (set->base) status = encode_base(set, how->threads, error);
         const dq_settings *settings = dq_options_settings(options);
         for (int i = 0; i < set->count && status == DLQAT_OK; i++)
-            if (set->at[i].out) status = dq_quantizer_start(&set->at[i], (uint64_t)settings->seed, set->scratch, error);
+            if (set->at[i].out)
+                status = dq_quantizer_start(&set->at[i], compute, (uint64_t)settings->seed, set->scratch, error);
     }
     if (status == DLQAT_OK) status = dq_quantizer_set_refresh(set, compute, error);
     if (status != DLQAT_OK) {

@@ -110,9 +110,23 @@ static void packed_as_not(const dq_compute *compute) {
         }
 }
 
+/* What a pass reserves for a packed tile holds it, whatever the variant. */
+static void packed_size(const dq_compute *compute) {
+    static const int64_t sizes[] = {1, 15, 64, 172, 576, 1000, 4096};
+    for (int multiply = DQ_MULTIPLY_F32; multiply <= DQ_MULTIPLY_BF16; multiply++)
+        for (int i = 0; i < 49; i++) {
+            int64_t k = sizes[i / 7], n = sizes[i % 7], unit = DQ_PACK_UNIT;
+            dq_compute here = *compute;
+            here.multiply = (dq_multiply)multiply;
+            size_t most = (size_t)((k + unit - 1) / unit * unit * ((n + unit - 1) / unit * unit)) * sizeof(float);
+            assert_in_range(compute->kernels->packed_bytes(&here, k, n), 1, most);
+        }
+}
+
 static void test_packed(void **state) {
     (void)state;
     in_every_variant(packed_as_not);
+    in_every_variant(packed_size);
 }
 
 static void test_elements(void **state) {

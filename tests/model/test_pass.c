@@ -207,6 +207,7 @@ static void tiles_join(void **state) {
     assert_true(dq_tile_rows(IN) < OUT);
     dlqat_error error;
     float *w = reserve((size_t)OUT * IN, sizeof *w), *tile = reserve((size_t)(dq_tile_rows(IN) * IN), sizeof *tile);
+    float *packed = reserve((size_t)(dq_tile_rows(IN) * IN), sizeof *packed); /* 24000 is a multiple of 64 */
     float *x = reserve((size_t)T * IN, sizeof *x), *dx = reserve((size_t)T * IN, sizeof *dx);
     float y[T * OUT], dy[T * OUT];
     for (int i = 0; i < OUT * IN; i++) w[i] = (float)(i % 201 * 7919 % 201 - 100) / 100.0f;
@@ -217,7 +218,7 @@ static void tiles_join(void **state) {
     weight.resident = NULL;
     dq_compute compute;
     assert_ok(dq_compute_open(&compute, NULL, 2, DQ_MULTIPLY_F32, &error));
-    dq_pass pass = {.tile = tile};
+    dq_pass pass = {.tile = tile, .packed = packed};
     dq_linear_forward(&pass, &compute, &weight, x, y, T, false);
     dq_linear_backward(&pass, &compute, &weight, dy, dx, T, false);
     for (int t = 0; t < T; t++) {
@@ -249,6 +250,7 @@ static void tiles_join(void **state) {
     dq_compute_close(&compute);
     free(w);
     free(tile);
+    free(packed);
     free(x);
     free(dx);
 }

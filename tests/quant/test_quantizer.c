@@ -43,7 +43,7 @@ static fixture *open_fixture(const char *method, int bits, int64_t group, dq_dty
     dq_quantizer_lay_out(&f->q, &f->arena);
     assert_ok(dq_arena_reserve(&f->arena, "test", &error));
     dq_quantizer_lay_out(&f->q, &f->arena);
-    assert_ok(dq_quantizer_start(&f->q, 7, f->scratch, &error));
+    assert_ok(dq_quantizer_start(&f->q, &f->compute, 7, f->scratch, &error));
     dq_parameter *B = &f->q.parameter[DQ_PARAMETER_B], *m = &f->q.parameter[DQ_PARAMETER_MAGNITUDE];
     dq_random_normal(2, DQ_STREAM_SAMPLE, 0, 0.02f, B->value, (size_t)(B->rows * B->columns));
     if (recipe->magnitude) /* of both signs: formats store any */
@@ -243,7 +243,8 @@ static void refuses_weights_that_are_not_numbers(void **state) {
     dlqat_error error;
     fixture *f = open_fixture("dlqat", 3, 64, DQ_F16, DQ_OFFSET_FLOAT, NULL);
     f->W0[5 * IN + 100] = NAN;
-    assert_fails(dq_quantizer_start(&f->q, 7, f->scratch, &error), DLQAT_ERROR_INPUT, "linear: a weight in row 5");
+    assert_fails(dq_quantizer_start(&f->q, &f->compute, 7, f->scratch, &error), DLQAT_ERROR_INPUT,
+                 "linear: a weight in row 5");
     close_fixture(f);
 }
 
@@ -261,7 +262,7 @@ static void adapters_start_as_the_papers_say(void **state) {
     for (int i = 0; i < 3; i++) {
         fixture *f = open_fixture(cases[i].method, 3, 32, DQ_F16, DQ_OFFSET_FLOAT, NULL);
         dlqat_error error;
-        assert_ok(dq_quantizer_start(&f->q, 7, f->scratch, &error));
+        assert_ok(dq_quantizer_start(&f->q, &f->compute, 7, f->scratch, &error));
         const dq_parameter *A = &f->q.parameter[DQ_PARAMETER_A], *B = &f->q.parameter[DQ_PARAMETER_B];
         double squares = 0, most = 0;
         assert_int_equal(A->rows * A->columns, cases[i].n);
