@@ -117,6 +117,53 @@ echo "killed $kills times while it ran"
 [ $kills -ge 5 ] || fail "the run was too short to be killed"
 [ -z "$(find "$killed" -name '*.tmp-*')" ] || fail "what the kills left was not swept: $(find "$killed" -name '*.tmp-*')"
 
+# ---- A disk that fills up -------------------------------------------------------------------------------------------
+# fresh_disk SIZE: an empty file system of that size at $disk.
+disk=$scratch/disk
+mkdir "$disk"
+fresh_disk() {
+    umount "$disk" 2>/dev/null
+    mount -t tmpfs -o "size=$1" tmpfs "$disk" 2>/dev/null
+}
+# disk_full WHAT: the last command failed for want of space, in one line, and left no half of a file.
+disk_full() {
+    [ "$code" = 1 ] || fail "$1: exit code $code"
+    [ "$(grep -c '^dlqat: error: ' "$scratch/err")" = 1 ] || fail "$1: expected one error: $(cat "$scratch/err")"
+    grep -q '^dlqat: error: .*No space left on device' "$scratch/err" || fail "$1: $(grep error: "$scratch/err")"
+    [ -z "$(find "$disk" -name '*.tmp-*')" ] || fail "$1: half of a file was left: $(find "$disk" -name '*.tmp-*')"
+}
+if fresh_disk 4k; then
+    trap 'umount "$disk" 2>/dev/null; rm -rf "$scratch"' EXIT
+    for size in 4k 24k 60k 100k 140k 180k; do
+        fresh_disk $size
+        run train --config "$scratch/run.json" --out "$disk/run"
+        disk_full "train on a disk of $size"
+        # With room again the run goes on from where it had come, to the same bits.
+        mount -o remount,size=16m "$disk"
+        if [ -f "$disk/run/config.json" ]; then
+            run train --resume "$disk/run"
+        else
+            rm -rf "$disk/run"
+            run train --config "$scratch/run.json" --out "$disk/run"
+        fi
+        [ "$code" = 0 ] || fail "on after a full disk of $size: $(tail -n 1 "$scratch/err")"
+        same_result "$whole" "$disk/run"
+    done
+    for format in hf mlx gguf; do
+        fresh_disk 32k
+        run export --model "$whole" --format $format --out "$disk/as-$format"
+        disk_full "export --format $format"
+        [ -z "$(ls -A "$disk")" ] || fail "export --format $format left $(ls -A "$disk")"
+    done
+    fresh_disk 32k
+    run quantize --model "$model" --out "$disk/rounded" --bits 3 --group-size 32
+    disk_full quantize
+    [ -z "$(ls -A "$disk")" ] || fail "quantize left $(ls -A "$disk")"
+    umount "$disk"
+else
+    echo "skipped: a full disk (needs the right to mount a small one)"
+fi
+
 # ---- Output that cannot be written -----------------------------------------------------------------------------------
 touch "$scratch/file"
 expect_error 1 "$scratch/file" train --model "$model" --data "$rows" --out "$scratch/file/run" --max-steps 1
