@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 bits=3
 group=64
-steps=${DEMO_STEPS:-40} # of 8 rows; forty take three to four minutes on two cores
+steps=${DEMO_STEPS:-} # of 8 rows; if not given, as many as take four minutes here, from 16 to 60
 rows=build-demo/examples/train.jsonl
 held_out=demo-run/held-out.jsonl # a hundred rows of the two hundred that the build writes
 text=examples/text.txt
@@ -69,8 +69,18 @@ evaluate rounded demo-run/rounded
 
 step "DL-QAT: trained at $bits bits"
 began=$SECONDS
-show train --model "$model" --data "$rows" --out demo-run/dlqat --bits $bits --group-size $group --max-steps "$steps" \
-    --batch-size 8 --learning-rate 1e-3 --save-steps 0
+train() { # OUT STEPS
+    show train --model "$model" --data "$rows" --out "$1" --bits $bits --group-size $group --max-steps "$2" \
+        --batch-size 8 --learning-rate 1e-3 --save-steps 0
+}
+if [ -z "$steps" ]; then
+    train demo-run/trial 2
+    steps=$(awk -v two="$(figure demo-run/trial/summary.json train_runtime)" \
+        'BEGIN { n = int(240 / (two / 2)); print n < 16 ? 16 : n > 60 ? 60 : n }')
+    rm -r demo-run/trial
+    echo "two steps tried: $steps take about four minutes here"
+fi
+train demo-run/dlqat "$steps"
 took=$((SECONDS - began))
 evaluate dlqat demo-run/dlqat
 

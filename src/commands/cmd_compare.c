@@ -7,6 +7,7 @@
 #include "base/talk.h"
 #include "base/buffer.h"
 #include "base/file.h"
+#include "commands/compare_entry.h"
 #include "commands/compare_kept.h"
 #include "commands/train_run.h"
 #include "eval/evaluate.h"
@@ -24,73 +25,6 @@ typedef struct comparison {
     const dlqat_callbacks *callbacks;
     json_t *rows; /* of table.json */
 } comparison;
-
-/* The entry as a directory's name: letters that a path or a shell would mind become '-'. */
-static void directory_name(const char *entry, size_t length, char *name, size_t size) {
-    size_t n = length < size - 1 ? length : size - 1;
-    for (size_t i = 0; i < n; i++) name[i] = strchr(":=/ *?", entry[i]) ? '-' : entry[i];
-    name[n] = '\0';
-}
-
-/* Sets method and, for each ":AXIS=VALUE", that option, over everything else. */
-static dlqat_status apply_entry(dlqat_options *options, const char *entry, size_t length, dlqat_error *error) {
-    char *text = malloc(length + 1);
-    if (!text) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for an entry of --methods");
-    memcpy(text, entry, length);
-    text[length] = '\0';
-    dlqat_status status = DLQAT_OK;
-    char *rest = strchr(text, ':');
-    if (rest) *rest++ = '\0';
-    status = dlqat_options_set(options, "method", text, error);
-    while (status == DLQAT_OK && rest) {
-        char *name = rest, *value = strchr(name, '=');
-        rest = strchr(name, ':');
-        if (rest) *rest++ = '\0';
-        if (!value || (rest && value > rest)) {
-            status = dq_fail(error, DLQAT_ERROR_USAGE, "--methods %.*s: expected NAME:OPTION=VALUE, got \":%s\"",
-                             (int)length, entry, name);
-            break;
-        }
-        *value++ = '\0';
-        status = dlqat_options_set(options, name, value, error);
-        if (status != DLQAT_OK) dq_fail_in(error, status, "--methods");
-    }
-    free(text);
-    return status;
-}
-
-/* compare's own settings as those of `command`; what the recipe would choose for itself is imposed: DL-QAT's numbers unless given. */
-static dlqat_status derive(const comparison *c, dlqat_command command, dlqat_options **out, dlqat_error *error) {
-    static const struct {
-        const char *name, *value;
-    } imposed[] = {{"lora-rank", "16"},    {"learning-rate", "2e-4"}, {"weight-decay", "0"},
-                   {"max-grad-norm", "0"}, {"warmup-ratio", "0"},     {"lr-scheduler-type", "constant"}};
-    dlqat_options *options = dlqat_options_new(command);
-    json_t *record = dq_options_to_json(c->options), *own = options ? dq_options_to_json(options) : NULL;
-    dlqat_status status = DLQAT_OK;
-    if (!options || !record || !own) status = dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the options");
-    const char *key;
-    json_t *value;
-    json_t *mine = json_object_get(own, "options"), *shared = json_object();
-    json_object_foreach(json_object_get(record, "options"), key, value) {
-        if (json_object_get(mine, key) && strcmp(key, "out") != 0) json_object_set(shared, key, value);
-    }
-    if (status == DLQAT_OK) status = dq_options_apply(options, shared, error);
-    for (size_t i = 0; status == DLQAT_OK && command == DLQAT_TRAIN && i < sizeof imposed / sizeof imposed[0]; i++) {
-        if (dq_options_given(c->options, imposed[i].name)) continue;
-        if (strcmp(imposed[i].name, "warmup-ratio") == 0 && dq_options_given(c->options, "warmup-steps")) continue;
-        status = dlqat_options_set(options, imposed[i].name, imposed[i].value, error);
-    }
-    json_decref(shared);
-    json_decref(record);
-    json_decref(own);
-    if (status != DLQAT_OK) {
-        dlqat_options_free(options);
-        options = NULL;
-    }
-    *out = options;
-    return status;
-}
 
 static dlqat_status evaluate(const comparison *c, const dlqat_options *options, json_t *figures, dlqat_error *error) {
     dq_session session = {0};
@@ -113,7 +47,7 @@ static dlqat_status measure(const comparison *c, const char *path, const dlqat_o
                             json_t *row, dlqat_error *error) {
     if (!c->settings->ppl && !c->settings->validation_data) return DLQAT_OK;
     dlqat_options *options;
-    DQ_TRY(derive(c, DLQAT_EVAL, &options, error));
+    DQ_TRY(dq_compare_derive(c->options, DLQAT_EVAL, &options, error));
     dlqat_status status = dlqat_options_set(options, "model", path, error);
     if (status == DLQAT_OK && c->settings->validation_data)
         status = dlqat_options_set(options, "loss", c->settings->validation_data, error);
@@ -186,21 +120,19 @@ static dlqat_status train_entry(const comparison *c, dlqat_options *options, con
 
 static dlqat_status run_entry(const comparison *c, const char *entry, size_t length, dlqat_error *error) {
     char name[256];
-    directory_name(entry, length, name, sizeof name);
+    dq_entry_directory(entry, length, name, sizeof name);
     char *run = dq_path_join(c->settings->out, name), *model = run ? dq_path_join(run, "model") : NULL;
     char *kept = run ? dq_path_join(run, "figures.json") : NULL;
     dlqat_options *options = NULL;
     json_t *row = json_object();
+    dq_recipe recipe;
     dlqat_status status = model && kept && row
-                              ? derive(c, DLQAT_TRAIN, &options, error)
+                              ? dq_entry_options(c->options, entry, length, &options, &recipe, error)
                               : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for an entry of --methods");
-    if (status == DLQAT_OK) status = apply_entry(options, entry, length, error);
-    const dq_recipe *recipe = NULL;
-    if (status == DLQAT_OK) status = dq_recipe_find(dq_options_settings(options)->method, &recipe, error);
     if (status == DLQAT_OK) {
         json_object_set_new(row, "entry", json_stringn(entry, length));
         dq_note(c->callbacks, "== %.*s", (int)length, entry);
-        if (recipe->trains)
+        if (recipe.trains)
             status = train_entry(c, options, run, row, error);
         else {
             status = dq_make_directories(run, error);
@@ -295,14 +227,28 @@ static dlqat_status write_tables(const comparison *c, dq_buffer *text, dlqat_err
     return status;
 }
 
+/* An entry that cannot be run is found before hours go into the others. */
+static dlqat_status check_entries(const comparison *c, dlqat_error *error) {
+    const char *rest = c->settings->methods, *entry;
+    size_t length;
+    while (dq_options_names(&rest, &entry, &length)) {
+        dlqat_options *options;
+        dq_recipe recipe;
+        DQ_TRY(dq_entry_options(c->options, entry, length, &options, &recipe, error));
+        dlqat_options_free(options);
+    }
+    return DLQAT_OK;
+}
+
 dlqat_status dlqat_compare(const dlqat_options *options, const dlqat_callbacks *callbacks, dlqat_error *error) {
     DQ_TRY(dlqat_options_check(options, error));
     comparison c = {options, dq_options_settings(options), callbacks, json_array()};
     dq_buffer text = {0};
     const char *rest = c.settings->methods, *entry;
     size_t length;
-    dlqat_status status = c.rows ? dq_make_directories(c.settings->out, error)
-                                 : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the table");
+    dlqat_status status =
+        c.rows ? check_entries(&c, error) : dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the table");
+    if (status == DLQAT_OK) status = dq_make_directories(c.settings->out, error);
     if (status == DLQAT_OK) status = measure_original(&c, error);
     while (status == DLQAT_OK && dq_options_names(&rest, &entry, &length)) {
         status = run_entry(&c, entry, length, error);

@@ -28,6 +28,17 @@ after=$(cd "$scratch/again" && stat -c '%n %Y %i' original.json dlqat/figures.js
 again --max-steps 4 --methods dlqat
 [ "$code" = 2 ] || fail "compare with other options: exit code $code"
 grep -q 'again/dlqat was made with another max_steps' "$scratch/err" || fail "compare: $(cat "$scratch/err")"
+# What cannot be run is said before anything is.
+run compare --model "$model" --data "$rows" --out "$scratch/none" --methods "dlqat,qalora:range=adaptive"
+[ "$code" = 2 ] || fail "compare with an impossible entry: exit code $code"
+grep -q 'error: --methods qalora:range=adaptive: ' "$scratch/err" || fail "compare: $(cat "$scratch/err")"
+[ ! -e "$scratch/none" ] || fail "compare with an impossible entry began all the same"
+# --phase1-steps is for those that have a phase 1.
+run compare --model "$model" --data "$rows" --out "$scratch/phases" --bits 3 --group-size 32 --batch-size 2 --threads 1 \
+    --max-steps 3 --phase1-steps 2 --methods dlqat,l4q
+[ "$code" = 0 ] || fail "compare --phase1-steps: $(cat "$scratch/err")"
+grep -q 'dlqat: phase 1 trains [1-9][0-9]* numbers for 2 steps' "$scratch/err" || fail "compare: $(cat "$scratch/err")"
+grep -q 'l4q: phase 1 trains 0 numbers for 0 steps' "$scratch/err" || fail "compare: $(cat "$scratch/err")"
 again --max-steps 3 --methods rtn --max-windows 2
 [ "$code" = 0 ] || fail "compare, other windows: $(cat "$scratch/err")"
 finish
