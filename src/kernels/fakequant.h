@@ -14,6 +14,7 @@
 #ifndef DQ_KERNELS_FAKEQUANT_H
 #define DQ_KERNELS_FAKEQUANT_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,25 @@ typedef enum dq_clip_mask {
 } dq_clip_mask;
 
 enum { DQ_FAKEQUANT_LANES = 16 };
+
+/* The mask as bounds: low <= x <= high, where x is round(v), or v itself. */
+typedef struct dq_mask_bounds {
+    bool on_round;
+    float low, high;
+} dq_mask_bounds;
+
+static inline dq_mask_bounds dq_mask_bounds_of(dq_clip_mask mask, int bits) {
+    const float Qn = -(float)(1 << (bits - 1)), Qp = -Qn - 1.0f, e = 0x1p-12f;
+    switch (mask) {
+    case DQ_MASK_VALUE:
+        return (dq_mask_bounds){false, nextafterf(Qn + e, Qp), nextafterf(Qp - e, Qn)};
+    case DQ_MASK_VALUE_CLOSED:
+        return (dq_mask_bounds){false, Qn - e, Qp + e};
+    case DQ_MASK_CODE:
+        break;
+    }
+    return (dq_mask_bounds){true, Qn, Qp};
+}
 
 typedef struct dq_fakequant {
     int64_t rows, in, group; /* group divides in */
@@ -53,6 +73,19 @@ static inline int64_t dq_fakequant_mask_words(int64_t in) {
     return (in + 31) / 32;
 }
 
+/* Bits [column, column + n) of a row's words, n <= 32, the others undefined; and setting them where all n are 0. */
+static inline uint32_t dq_fakequant_mask_get(const uint32_t *words, int64_t column, int64_t n) {
+    const int64_t word = column / 32, shift = column % 32;
+    uint32_t bits = words[word] >> shift;
+    if (shift + n > 32) bits |= words[word + 1] << (32 - shift);
+    return bits;
+}
+static inline void dq_fakequant_mask_set(uint32_t *words, int64_t column, int64_t n, uint32_t bits) {
+    const int64_t word = column / 32, shift = column % 32;
+    words[word] |= bits << shift;
+    if (shift + n > 32) words[word + 1] |= bits >> (32 - shift);
+}
+
 /* w [rows, in]: W0 becomes V. */
 typedef void dq_fakequant_adapt_fn(const dq_fakequant *f, float *w);
 /* w: V becomes the codes u, as floats. */
@@ -61,7 +94,7 @@ typedef void dq_fakequant_codes_fn(const dq_fakequant *f, float *w);
 typedef void dq_fakequant_decode_fn(const dq_fakequant *f, float *w);
 /* V as adapt leaves it; g: G becomes c m G M, which is c dV. */
 typedef void dq_fakequant_backward_fn(const dq_fakequant *f, const float *V, float *g, const dq_fakequant_sums *sums);
-/* V as adapt leaves it: what is kept of it. False where some V is NaN, which a code cannot tell. */
+/* V as adapt leaves it: what is kept of it. False where some v is not finite, which a code cannot tell. */
 typedef bool dq_fakequant_keep_fn(const dq_fakequant *f, const float *V, const dq_fakequant_kept *kept);
 /* The backward where neither ds nor db is wanted, and so V is not needed: dm [rows, in / group] (NULL: not wanted) and g, to the
  * bit as fakequant_backward makes them. */

@@ -7,12 +7,10 @@ set(kernels_options -O3)
 file(GLOB kernels_reference CONFIGURE_DEPENDS ${kernels_dir}/reference/*.c)
 target_sources(dlqat PRIVATE ${kernels_reference})
 set_source_files_properties(${kernels_reference} PROPERTIES COMPILE_OPTIONS "${kernels_options}")
-# Comparisons may be done for lanes whose result is not used: floating-point traps are not asked for anywhere.
-set_property(SOURCE ${kernels_dir}/reference/fakequant.c APPEND PROPERTY COMPILE_OPTIONS -fno-trapping-math)
 
 # One variant: vector/*.c, and the operations whose plain loops the compiler turns into vectors, with the flags given.
 file(GLOB kernels_vector CONFIGURE_DEPENDS ${kernels_dir}/vector/*.c)
-list(APPEND kernels_vector ${kernels_dir}/reference/elementwise.c ${kernels_dir}/reference/fakequant.c)
+list(APPEND kernels_vector ${kernels_dir}/reference/elementwise.c)
 function(dlqat_kernels_objects target name)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "SOURCES;FLAGS")
   add_library(${target} OBJECT ${arg_SOURCES})

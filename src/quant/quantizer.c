@@ -216,7 +216,7 @@ static int64_t refresh_row(dq_quantizer *q, int64_t i, float *row) {
     return held;
 }
 
-/* False where some V is NaN. */
+/* False where some weight is not finite. */
 static bool keep_rows(const dq_quantizer *q, int64_t first, int64_t count, float *V) {
     const dq_fakequant view = dq_quantizer_view(q, first, count);
     const dq_fakequant_kept kept = dq_quantizer_kept_rows(q, first);
@@ -250,8 +250,8 @@ dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, fl
             q->name, (long long)failed, dq_dtype_info(q->grid.scale)->name);
     if (lost >= 0)
         return dq_fail(error, DLQAT_ERROR_NUMERIC,
-                       "%s: a weight of rows %lld to %lld is not a number any more: lower --learning-rate", q->name,
-                       (long long)lost,
+                       "%s: a weight of rows %lld to %lld is not a finite number any more: lower --learning-rate",
+                       q->name, (long long)lost,
                        (long long)(lost + DQ_QUANTIZER_ROWS < q->out ? lost + DQ_QUANTIZER_ROWS : q->out) - 1);
     return DLQAT_OK;
 }

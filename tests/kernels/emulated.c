@@ -17,6 +17,9 @@ DQ_VARIANT_DECLARE(plain16tiles);
     .attention_backward = dq_attention_backward_plain16, .cross_entropy = dq_cross_entropy_plain16,                    \
     .adamw = dq_adamw_plain16, .add = dq_add_plain16, .bias_forward = dq_bias_forward_plain16,                         \
     .bias_backward = dq_bias_backward_plain16, .sum_of_squares = dq_sum_of_squares_plain16,                            \
+    .fakequant_adapt = dq_fakequant_adapt_plain16, .fakequant_codes = dq_fakequant_codes_plain16,                      \
+    .fakequant_decode = dq_fakequant_decode_plain16, .fakequant_backward = dq_fakequant_backward_plain16,              \
+    .fakequant_keep = dq_fakequant_keep_plain16, .fakequant_kept_backward = dq_fakequant_kept_backward_plain16,        \
     .coded_rows = dq_coded_rows_plain16, .coded_multiply = dq_coded_multiply_plain16
 /* clang-format on */
 

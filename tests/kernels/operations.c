@@ -13,14 +13,16 @@
 enum { FIRST = 6 };
 
 int operation_count(void) {
-    return FIRST + row_operation_count;
+    return FIRST + row_operation_count + fakequant_operation_count;
 }
 
 const operation *operation_at(int index) {
     static const operation *const first[FIRST] = {
         &gemm_operation,           &gemm_packed_operation, &attention_forward_operation, &attention_backward_operation,
         &coded_multiply_operation, &coded_rows_operation};
-    return index < FIRST ? first[index] : &row_operations[index - FIRST];
+    if (index < FIRST) return first[index];
+    index -= FIRST;
+    return index < row_operation_count ? &row_operations[index] : &fakequant_operations[index - row_operation_count];
 }
 
 double sum_units(double n) {

@@ -42,8 +42,8 @@ typedef struct operation {
 
 extern const operation gemm_operation, gemm_packed_operation, attention_forward_operation, attention_backward_operation;
 extern const operation coded_multiply_operation, coded_rows_operation;
-extern const operation row_operations[];
-extern const int row_operation_count;
+extern const operation row_operations[], fakequant_operations[];
+extern const int row_operation_count, fakequant_operation_count;
 
 int operation_count(void);
 const operation *operation_at(int index);

@@ -208,8 +208,19 @@ static void test_coded_alone(void **state) {
 
 /* Operations whose every step is rounded exactly, in one order. */
 static void same_as_reference(const dq_compute *compute) {
-    static const char *const exact[] = {"adamw",          "add",       "bias_forward", "bias_backward",
-                                        "sum_of_squares", "coded_rows"};
+    static const char *const exact[] = {
+        "adamw",
+        "add",
+        "bias_forward",
+        "bias_backward",
+        "sum_of_squares",
+        "coded_rows",
+        "fakequant_adapt",
+        "fakequant_codes",
+        "fakequant_decode",
+        "fakequant_backward",
+        "fakequant_kept",
+    };
     bool usable;
     for (int i = 0; i < operation_count(); i++) {
         const operation *o = operation_at(i);
@@ -298,10 +309,33 @@ static void nan_passes(const dq_compute *compute) {
     free(sum);
 }
 
+/* A weight that is NaN: codes keep it, its group's sums show it, and what cannot hold it says so. */
+static void nan_weight(const dq_compute *compute) {
+    enum { GROUP = 20, N = 3 * GROUP };
+    const dq_kernels *kernels = compute->kernels;
+    float V[N], g[N], s[3] = {0.25f, 0.25f, 0.25f}, b[3] = {0}, m[3] = {1, 1, 1}, sums[3][3] = {{0}};
+    uint8_t codes[N];
+    uint32_t unclipped[2];
+    const dq_fakequant_kept kept = {codes, unclipped};
+    const dq_fakequant_sums out = {sums[0], sums[1], sums[2]};
+    const dq_fakequant f = {.rows = 1, .in = N, .group = GROUP, .bits = 3, .c = 1, .s = s, .b = b, .m = m};
+    for (int i = 0; i < N; i++) V[i] = g[i] = (float)(i % 7) * 0.1f;
+    assert_true(kernels->fakequant_keep(&f, V, &kept));
+    V[GROUP + 17] = INFINITY;
+    assert_false(kernels->fakequant_keep(&f, V, &kept));
+    V[GROUP + 17] = NAN;
+    assert_false(kernels->fakequant_keep(&f, V, &kept));
+    kernels->fakequant_backward(&f, V, g, &out);
+    for (int k = 0; k < 3; k++) assert_int_equal(isnan(sums[2][k]) != 0, k == 1);
+    kernels->fakequant_codes(&f, V);
+    for (int i = 0; i < N; i++) assert_int_equal(isnan(V[i]) != 0, i == GROUP + 17);
+}
+
 static void test_not_hidden(void **state) {
     (void)state;
     in_every_variant(not_hidden);
     in_every_variant(nan_passes);
+    in_every_variant(nan_weight);
 }
 
 /* Subnormal operands and sums may count as zero in products of bf16, and nothing else. */

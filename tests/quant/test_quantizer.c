@@ -167,7 +167,7 @@ static void check_kept(const char *kernels, int bits, int64_t group, dq_clip_mas
     /* A weight that is no number has no code. */
     f->W0[7 * IN + 3] = NAN;
     assert_fails(dq_quantizer_refresh(q, &f->compute, f->scratch, NULL, &error), DLQAT_ERROR_NUMERIC,
-                 "linear: a weight of rows 0 to 15 is not a number");
+                 "linear: a weight of rows 0 to 15 is not a finite number");
     for (int way = 0; way < 2; way++) {
         free(rows[way]);
         free(codes[way]);

@@ -14,6 +14,11 @@
  *   transpose                  of DQ_VEC_WIDTH vectors
  *   set_f16, load_f16, load_bf16   one f16 to all lanes; a vector of f16, of bf16, from any address
  *
+ *   dq_mask                    a set of lanes
+ *   dq_mask_within(x, l, h)    those in which l <= x <= h, so none with NaN
+ *   dq_mask_bits, dq_mask_of   as bits, lane 0 lowest; from bits, of which higher ones do not count
+ *   dq_vec_keep(a, m)          a in these lanes, 0 in the others
+ *
  *   dq_ints                    a vector of as many 32-bit integers
  *   bytes, signed_bytes        from DQ_VEC_WIDTH bytes
  *   stream(p, bits)            from a stream of codes of so many (1 to 8) bits, lowest bits first; other bits of the lanes
@@ -21,6 +26,7 @@
  *   and, or, left, right       by bits; and with, left and right by, a number; count: 0, 1, 2, ..
  *   dq_vec_of_ints             exact below 2^24
  *   dq_vec_pick(table, a)      table[a mod DQ_VEC_WIDTH]
+ *   dq_vec_store_bytes(p, a)   the lanes, integral and in 0 .. 255 (NaN: any), as DQ_VEC_WIDTH bytes
  *
  * DQ_VARIANT names the variant that is being compiled (floor.cmake): avx2, avx512 and so on, or plain16, an
  * emulation in C of vectors of 16 with which the tests run what this machine may lack. */

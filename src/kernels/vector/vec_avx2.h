@@ -112,6 +112,28 @@ DQ_INLINE void dq_vec_transpose(dq_vec row[DQ_VEC_WIDTH]) {
     }
 }
 
+typedef __m256 dq_mask; /* all bits of a lane, or none */
+
+DQ_INLINE dq_mask dq_mask_within(dq_vec x, dq_vec low, dq_vec high) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, low, _CMP_GE_OQ), _mm256_cmp_ps(x, high, _CMP_LE_OQ));
+}
+DQ_INLINE uint32_t dq_mask_bits(dq_mask m) {
+    return (uint32_t)_mm256_movemask_ps(m);
+}
+DQ_INLINE dq_mask dq_mask_of(uint32_t bits) {
+    __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)bits), lane), lane));
+}
+DQ_INLINE dq_vec dq_vec_keep(dq_vec a, dq_mask m) {
+    return _mm256_and_ps(a, m);
+}
+
+DQ_INLINE void dq_vec_store_bytes(uint8_t *p, dq_vec a) {
+    __m256i whole = _mm256_cvtps_epi32(a);
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64((__m128i *)(void *)p, _mm_packus_epi16(words, words));
+}
+
 typedef __m256i dq_ints;
 
 DQ_INLINE dq_ints dq_ints_bytes(const uint8_t *p) {

@@ -114,6 +114,25 @@ DQ_INLINE void dq_vec_transpose(dq_vec row[DQ_VEC_WIDTH]) {
     }
 }
 
+typedef __mmask16 dq_mask;
+
+DQ_INLINE dq_mask dq_mask_within(dq_vec x, dq_vec low, dq_vec high) {
+    return _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(x, low, _CMP_GE_OQ), x, high, _CMP_LE_OQ);
+}
+DQ_INLINE uint32_t dq_mask_bits(dq_mask m) {
+    return m;
+}
+DQ_INLINE dq_mask dq_mask_of(uint32_t bits) {
+    return (dq_mask)bits;
+}
+DQ_INLINE dq_vec dq_vec_keep(dq_vec a, dq_mask m) {
+    return _mm512_maskz_mov_ps(m, a);
+}
+
+DQ_INLINE void dq_vec_store_bytes(uint8_t *p, dq_vec a) {
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+
 typedef __m512i dq_ints;
 
 DQ_INLINE dq_ints dq_ints_bytes(const uint8_t *p) {

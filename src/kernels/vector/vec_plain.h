@@ -106,6 +106,28 @@ DQ_INLINE void dq_vec_transpose(dq_vec row[DQ_VEC_WIDTH]) {
     }
 }
 
+typedef uint32_t dq_mask;
+
+DQ_INLINE dq_mask dq_mask_within(dq_vec x, dq_vec low, dq_vec high) {
+    dq_mask m = 0;
+    DQ_EACH_LANE m |= (dq_mask)(x.lane[i] >= low.lane[i] && x.lane[i] <= high.lane[i]) << i;
+    return m;
+}
+DQ_INLINE uint32_t dq_mask_bits(dq_mask m) {
+    return m;
+}
+DQ_INLINE dq_mask dq_mask_of(uint32_t bits) {
+    return bits & 0xffff;
+}
+DQ_INLINE dq_vec dq_vec_keep(dq_vec a, dq_mask m) {
+    DQ_EACH_LANE a.lane[i] = m >> i & 1 ? a.lane[i] : 0.0f;
+    return a;
+}
+
+DQ_INLINE void dq_vec_store_bytes(uint8_t *p, dq_vec a) {
+    DQ_EACH_LANE p[i] = a.lane[i] > 0 ? (uint8_t)a.lane[i] : 0; /* NaN too */
+}
+
 typedef struct dq_ints {
     int32_t lane[DQ_VEC_WIDTH];
 } dq_ints;
