@@ -76,7 +76,7 @@ train() { # OUT STEPS
 if [ -z "$steps" ]; then
     train demo-run/trial 2
     steps=$(awk -v two="$(figure demo-run/trial/summary.json train_runtime)" \
-        'BEGIN { n = int(240 / (two / 2)); print n < 16 ? 16 : n > 60 ? 60 : n }')
+        'BEGIN { n = int(240 / (two / 2)); print (n < 16 ? 16 : (n > 60 ? 60 : n)) }')
     rm -r demo-run/trial
     echo "two steps tried: $steps take about four minutes here"
 fi
