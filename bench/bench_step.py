@@ -143,12 +143,12 @@ def summarize(args, results, ours, peers):
 
 
 def show_profile(name, profile):
-    """summary.json's "profile", as `dlqat train --profile` leaves it there: seconds by operation, or whatever else it holds."""
-    print(f"{name}, by operation:")
-    if isinstance(profile, dict) and all(isinstance(v, (int, float)) for v in profile.values()):
-        for what, seconds in sorted(profile.items(), key=lambda x: -x[1]):
-            print(f"  {what:<28}{seconds:10.3f} s {100 * seconds / sum(profile.values()):5.1f} %")
-    else: print(json.dumps(profile, indent=2))
+    """summary.json's "profile", as `dlqat train --profile` leaves it there: the operations of all steps, the first included."""
+    whole = sum(p["seconds"] for p in profile) or float("nan")
+    print(common.table([f"{name}, by operation", "s", "of the time", "GFLOP", "GFLOP/s"], [[
+        p["operation"], f"{p['seconds']:.3f}", f"{100 * p['seconds'] / whole:.1f} %", f"{p['gflop']:.1f}",
+        f"{p['gflop'] / p['seconds']:.0f}" if p["gflop"] and p["seconds"] else ""]
+        for p in sorted(profile, key=lambda p: -p["seconds"])]))
 
 
 def main():

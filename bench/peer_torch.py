@@ -126,11 +126,23 @@ def open_gguf(path):
     return model
 
 
-def open_model(args):
+def open_frozen(path):
+    """A GGUF file or a directory, in f32."""
     from transformers import AutoModelForCausalLM
-    model = (open_gguf(args.model) if os.path.isfile(args.model) else
-             AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32, attn_implementation="sdpa"))
-    for p in model.parameters(): p.requires_grad_(False)
+    model = (open_gguf(path) if os.path.isfile(path) else
+             AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa"))
+    return model.requires_grad_(False)
+
+
+def open_tokenizer(path):
+    from transformers import AutoTokenizer
+    if not os.path.isfile(path): return AutoTokenizer.from_pretrained(path)
+    folder, name = os.path.split(path)
+    return AutoTokenizer.from_pretrained(folder or ".", gguf_file=name)
+
+
+def open_model(args):
+    model = open_frozen(args.model)
     for layer in model.model.layers:
         for part in (layer.self_attn, layer.mlp):
             for name, child in list(part.named_children()):
@@ -154,10 +166,7 @@ def alpaca_prompt(row):
 def read_rows(args):
     """[[ids, tokens of the prompt]] as `dlqat train --template alpaca` has them: the output with EOS behind it is learned."""
     if args.rows_cache and os.path.exists(args.rows_cache): return json.load(open(args.rows_cache))
-    from transformers import AutoTokenizer
-    folder, name = os.path.split(args.model)
-    tokenizer = (AutoTokenizer.from_pretrained(folder or ".", gguf_file=name) if os.path.isfile(args.model) else
-                 AutoTokenizer.from_pretrained(args.model))
+    tokenizer = open_tokenizer(args.model)
     text = pathlib.Path(args.data).read_text()
     data = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
     encode = lambda s: tokenizer(s, add_special_tokens=False)["input_ids"]

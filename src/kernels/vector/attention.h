@@ -58,9 +58,9 @@ static inline int64_t dq_end_key(const dq_attention *a, int64_t i) {
     return a->first_position + i + 1;
 }
 
-static inline dq_rows dq_rows_of(const dq_attention_plan *x, int64_t block, int kv_head, int part) {
-    int64_t first = block * x->queries, left = x->a->query_count - first;
-    int64_t queries = left < x->queries ? left : x->queries;
+/* Queries [first, end), of which a block takes those that it has room for. */
+static inline dq_rows dq_rows_between(const dq_attention_plan *x, int64_t first, int64_t end, int kv_head, int part) {
+    int64_t queries = end - first < x->queries ? end - first : x->queries;
     int rest = x->group - part * x->heads;
     dq_rows r = {.first_query = first, .kv_head = kv_head, .first_head = kv_head * x->group + part * x->heads};
     r.heads = rest < x->heads ? rest : x->heads;
@@ -68,6 +68,10 @@ static inline dq_rows dq_rows_of(const dq_attention_plan *x, int64_t block, int 
     r.first_key = dq_first_key(x->a, first);
     r.end_key = dq_end_key(x->a, first + queries - 1);
     return r;
+}
+
+static inline dq_rows dq_rows_of(const dq_attention_plan *x, int64_t block, int kv_head, int part) {
+    return dq_rows_between(x, block * x->queries, x->a->query_count, kv_head, part);
 }
 
 /* Row r's place among the [query, head] pairs. */

@@ -1,10 +1,14 @@
-/* Attention backward. The maths stands in reference/attention.c. P is made again from log_sum, block by block, in two
- * passes, so that every sum has one owner and a fixed order however many threads there are:
+/* Attention backward. The maths stands in reference/attention.c. P is made again from log_sum, block by block, and every
+ * sum has one owner and a fixed order however many threads there are. Two ways:
  *
- *   by rows:  dq += dS K              over the key blocks a block of rows sees
- *   by keys:  dv += P^T do, dk += dS^T q   over the blocks of rows that see a key block
+ *   short   every row of the batch is so short that its keys, values and their gradients stay in a thread's cache: a task
+ *           is one row under one key/value head and owns all of its gradients. 5 products; key blocks begin where the row
+ *           begins.
+ *   long    in two passes, of which the second computes S and dP again, 7 products:
+ *               by rows:  dq += dS K                   over the key blocks a block of rows sees
+ *               by keys:  dv += P^T do, dk += dS^T q   over the blocks of rows that see a key block
  *
- * S and dP are computed twice for it, 7 products instead of 5. */
+ * The way depends on the batch alone. */
 #include "kernels/vector/attention.h"
 
 #include <omp.h>
@@ -16,26 +20,38 @@
 
 DQ_VARIANT_DECLARE(c);
 
-/* Where the thread's workspace holds what. */
+/* Where the thread's workspace holds what; keys: how many there is room for, a multiple of DQ_KEYS. */
 typedef struct scratch {
-    float *q, *g;        /* [DQ_ROWS, padded]: q and do */
-    float *k, *v;        /* [width, DQ_KEYS]: turned */
-    float *p, *ds;       /* [DQ_ROWS, DQ_KEYS] */
-    float *rows;         /* [DQ_KEYS, padded]: k as rows */
-    float *sums, *sums2; /* [DQ_ROWS, padded]: dq, or dk and dv */
+    float *q, *g;   /* [DQ_ROWS, padded]: q and do */
+    float *dq;      /* the same */
+    float *p, *ds;  /* [DQ_ROWS, DQ_KEYS] */
+    float *rows;    /* [DQ_KEYS, padded]: k as rows */
+    float *k, *v;   /* [keys / DQ_KEYS][padded, DQ_KEYS]: turned */
+    float *dk, *dv; /* [keys, padded] */
 } scratch;
 
-static scratch scratch_of(const dq_attention_plan *x, float *space) {
+static scratch scratch_of(const dq_attention_plan *x, int64_t keys, float *space) {
     scratch s = {.q = space};
     s.g = s.q + DQ_ROWS * x->padded;
-    s.sums = s.g + DQ_ROWS * x->padded;
-    s.sums2 = s.sums + DQ_ROWS * x->padded;
-    s.k = s.sums2 + DQ_ROWS * x->padded;
-    s.v = s.k + DQ_KEYS * x->padded;
-    s.rows = s.v + DQ_KEYS * x->padded;
-    s.p = s.rows + DQ_KEYS * x->padded;
+    s.dq = s.g + DQ_ROWS * x->padded;
+    s.p = s.dq + DQ_ROWS * x->padded;
     s.ds = s.p + DQ_ROWS * DQ_KEYS;
+    s.rows = s.ds + DQ_ROWS * DQ_KEYS;
+    s.k = s.rows + DQ_KEYS * x->padded;
+    s.v = s.k + keys * x->padded;
+    s.dk = s.v + keys * x->padded;
+    s.dv = s.dk + keys * x->padded;
     return s;
+}
+
+/* Beside k, v, dk and dv of the short way: what is left of the workspace holds the rest for the widest head. */
+enum { SHORT_FLOATS = 128 * 1024 };
+_Static_assert(SHORT_FLOATS + 3 * DQ_ROWS * DQ_WIDEST_HEAD + 2 * DQ_ROWS * DQ_KEYS + DQ_KEYS * DQ_WIDEST_HEAD <=
+                   DQ_WORKSPACE_THREAD / (int)sizeof(float),
+               "a thread's workspace holds the scratch of the short way");
+
+static int64_t whole_blocks(int64_t keys) {
+    return (keys + DQ_KEYS - 1) / DQ_KEYS * DQ_KEYS;
 }
 
 /* One row: p holds scores and ds holds dP in the tiles' columns; they become P and dS, zero in all columns not seen. */
@@ -53,7 +69,8 @@ static void finish_row(float *p, float *ds, dq_span seen, dq_span tiles, float l
 }
 
 /* P and dS of the rows, whose q and do are in s, and the key block at start, turned in s. */
-static void probabilities(const dq_attention_plan *x, const dq_rows *r, const float *delta, int64_t start, scratch *s) {
+static void probabilities(const dq_attention_plan *x, const dq_rows *r, const float *delta, int64_t start,
+                          const scratch *s) {
     for (int row = 0; row < r->count; row += DQ_TILE_ROWS) {
         int rows = r->count - row < DQ_TILE_ROWS ? r->count - row : DQ_TILE_ROWS;
         dq_span seen = dq_seen(x, r, row, rows, start), tiles = dq_tiles_around(seen);
@@ -90,45 +107,30 @@ static int64_t min_of(int64_t x, int64_t y) {
     return x < y ? x : y;
 }
 
-static void backward_rows(const dq_attention_plan *x, const dq_rows *r, const float *do_, const float *delta, float *dq,
-                          float *space) {
-    scratch s = scratch_of(x, space);
-    NAME(attention_gather)(x, r, x->a->q, s.q);
-    NAME(attention_gather)(x, r, do_, s.g);
-    memset(s.sums, 0, (size_t)(r->count * x->padded) * sizeof *s.sums);
-    for (int64_t start = r->first_key / DQ_KEYS * DQ_KEYS; start < r->end_key; start += DQ_KEYS) {
-        int64_t end = min_of(start + DQ_KEYS, r->end_key), step;
-        NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s.k);
-        NAME(attention_turn)(x, x->a->v, r->kv_head, start, end, s.v);
-        const float *k = NAME(attention_lay)(x, x->a->k, r->kv_head, start, end, s.rows, &step);
-        probabilities(x, r, delta, start, &s);
-        for (int row = 0; row < r->count; row += DQ_TILE_ROWS) {
-            int rows = (int)min_of(r->count - row, DQ_TILE_ROWS);
-            dq_span seen = dq_seen(x, r, row, rows, start);
-            if (seen.lo >= seen.hi) continue;
-            dq_sliver product = {.rows = rows,
-                                 .columns = x->padded,
-                                 .depth = seen.hi - seen.lo,
-                                 .a = s.ds + row * DQ_KEYS + seen.lo,
-                                 .a_row = DQ_KEYS,
-                                 .a_step = 1,
-                                 .b = k + seen.lo * step,
-                                 .b_step = step,
-                                 .c = s.sums + row * x->padded,
-                                 .c_row = x->padded};
-            NAME(sliver_added)(&product);
-        }
+/* dq += dS K of the key block at start, whose rows are `step` floats apart. */
+static void add_to_rows(const dq_attention_plan *x, const dq_rows *r, int64_t start, const float *k, int64_t step,
+                        const scratch *s) {
+    for (int row = 0; row < r->count; row += DQ_TILE_ROWS) {
+        int rows = (int)min_of(r->count - row, DQ_TILE_ROWS);
+        dq_span seen = dq_seen(x, r, row, rows, start);
+        if (seen.lo >= seen.hi) continue;
+        dq_sliver product = {.rows = rows,
+                             .columns = x->padded,
+                             .depth = seen.hi - seen.lo,
+                             .a = s->ds + row * DQ_KEYS + seen.lo,
+                             .a_row = DQ_KEYS,
+                             .a_step = 1,
+                             .b = k + seen.lo * step,
+                             .b_step = step,
+                             .c = s->dq + row * x->padded,
+                             .c_row = x->padded};
+        NAME(sliver_added)(&product);
     }
-    for (int row = 0; row < r->count; row++)
-        memcpy(dq + dq_row_at(x, r, row) * x->width, s.sums + row * x->padded, (size_t)x->width * sizeof *dq);
 }
 
-/* What a block of rows adds to dk (in s->sums) and dv (s->sums2) of keys [start, end). */
-static void add_to_keys(const dq_attention_plan *x, const dq_rows *r, const float *do_, const float *delta,
-                        int64_t start, int64_t end, scratch *s) {
-    NAME(attention_gather)(x, r, x->a->q, s->q);
-    NAME(attention_gather)(x, r, do_, s->g);
-    probabilities(x, r, delta, start, s);
+/* dk += dS^T q, dv += P^T do of keys [start, end), which stand at dk and dv. */
+static void add_to_keys(const dq_attention_plan *x, const dq_rows *r, int64_t start, int64_t end, float *dk, float *dv,
+                        const scratch *s) {
     for (int64_t key = start; key < end; key += DQ_TILE_ROWS) {
         /* Queries before the key do not see it. */
         int64_t before = key - r->first_query, row = before > 0 ? before * r->heads : 0;
@@ -142,37 +144,140 @@ static void add_to_keys(const dq_attention_plan *x, const dq_rows *r, const floa
                              .a_step = DQ_KEYS,
                              .b = s->q + row * x->padded,
                              .b_step = x->padded,
-                             .c = s->sums + column * x->padded,
+                             .c = dk + column * x->padded,
                              .c_row = x->padded};
         NAME(sliver_added)(&product);
         product.a = s->p + row * DQ_KEYS + column;
         product.b = s->g + row * x->padded;
-        product.c = s->sums2 + column * x->padded;
+        product.c = dv + column * x->padded;
         NAME(sliver_added)(&product);
     }
 }
 
-static void backward_keys(const dq_attention_plan *x, int kv_head, int64_t start, const float *do_, const float *delta,
-                          float *dk, float *dv, float *space) {
-    scratch s = scratch_of(x, space);
+static void write_rows(const dq_attention_plan *x, const dq_rows *r, const scratch *s, float *dq) {
+    for (int row = 0; row < r->count; row++)
+        memcpy(dq + dq_row_at(x, r, row) * x->width, s->dq + row * x->padded, (size_t)x->width * sizeof *dq);
+}
+
+/* Keys [start, end), whose gradients the scratch holds from the beginning of its dk and dv on. */
+static void write_keys(const dq_attention_plan *x, int kv_head, int64_t start, int64_t end, const scratch *s, float *dk,
+                       float *dv) {
+    for (int64_t key = start; key < end; key++) {
+        int64_t to = (key * x->a->kv_heads + kv_head) * x->width, from = (key - start) * x->padded;
+        memcpy(dk + to, s->dk + from, (size_t)x->width * sizeof *dk);
+        memcpy(dv + to, s->dv + from, (size_t)x->width * sizeof *dv);
+    }
+}
+
+/* What goes in and what comes out: as in dq_kernels.attention_backward. */
+typedef struct gradients {
+    const float *do_;
+    const float *delta;
+    float *dq, *dk, *dv;
+} gradients;
+
+static void take_rows(const dq_attention_plan *x, const dq_rows *r, const gradients *g, const scratch *s) {
+    NAME(attention_gather)(x, r, x->a->q, s->q);
+    NAME(attention_gather)(x, r, g->do_, s->g);
+}
+
+/* ---- The short way ---- */
+
+/* The end of the packed row that begins with query `first`. */
+static int64_t end_of_row(const dq_attention *a, int64_t first) {
+    int64_t end = first + 1;
+    while (end < a->query_count && a->row_start[end] == a->row_start[first]) end++;
+    return end;
+}
+
+static bool all_short(const dq_attention_plan *x) {
+    for (int64_t first = 0, end; first < x->a->query_count; first = end) {
+        end = end_of_row(x->a, first);
+        if (4 * whole_blocks(end - first) * x->padded > SHORT_FLOATS) return false;
+    }
+    return true;
+}
+
+/* The packed row of queries and keys [first, end) under one key/value head. */
+static void backward_short(const dq_attention_plan *x, int64_t first, int64_t end, int kv_head, const gradients *g,
+                           float *space) {
+    const int64_t block = DQ_KEYS * x->padded, keys = whole_blocks(end - first);
+    const scratch s = scratch_of(x, keys, space);
+    memset(s.dk, 0, (size_t)(2 * keys * x->padded) * sizeof(float)); /* dv follows */
+    for (int64_t start = first, at = 0; start < end; start += DQ_KEYS, at += block) {
+        NAME(attention_turn)(x, x->a->k, kv_head, start, min_of(start + DQ_KEYS, end), s.k + at);
+        NAME(attention_turn)(x, x->a->v, kv_head, start, min_of(start + DQ_KEYS, end), s.v + at);
+    }
+    for (int64_t query = first; query < end; query += x->queries)
+        for (int part = 0; part < x->parts; part++) {
+            dq_rows r = dq_rows_between(x, query, end, kv_head, part);
+            take_rows(x, &r, g, &s);
+            memset(s.dq, 0, (size_t)(r.count * x->padded) * sizeof *s.dq);
+            int64_t number = (r.first_key - first) / DQ_KEYS; /* a window may leave out the first blocks */
+            for (int64_t start = first + number * DQ_KEYS; start < r.end_key; start += DQ_KEYS, number++) {
+                int64_t seen = min_of(start + DQ_KEYS, r.end_key), step;
+                scratch here = s;
+                here.k += number * block;
+                here.v += number * block;
+                probabilities(x, &r, g->delta, start, &here);
+                const float *k = NAME(attention_lay)(x, x->a->k, kv_head, start, seen, s.rows, &step);
+                add_to_rows(x, &r, start, k, step, &s);
+                add_to_keys(x, &r, start, seen, s.dk + number * block, s.dv + number * block, &s);
+            }
+            write_rows(x, &r, &s, g->dq);
+        }
+    write_keys(x, kv_head, first, end, &s, g->dk, g->dv);
+}
+
+/* All rows, by all threads of a parallel region; `next`, shared and 0 before, numbers the tasks taken. */
+static void all_short_rows(const dq_attention_plan *x, const gradients *g, int64_t *next, float *space) {
+    int64_t task = 0, mine;
+#pragma omp atomic capture
+    mine = (*next)++;
+    for (int64_t first = 0, end; first < x->a->query_count; first = end) {
+        end = end_of_row(x->a, first);
+        for (int kv_head = 0; kv_head < x->a->kv_heads; kv_head++, task++) {
+            if (task != mine) continue;
+            backward_short(x, first, end, kv_head, g, space);
+#pragma omp atomic capture
+            mine = (*next)++;
+        }
+    }
+}
+
+/* ---- The long way ---- */
+
+static void backward_rows(const dq_attention_plan *x, const dq_rows *r, const gradients *g, float *space) {
+    const scratch s = scratch_of(x, DQ_KEYS, space);
+    take_rows(x, r, g, &s);
+    memset(s.dq, 0, (size_t)(r->count * x->padded) * sizeof *s.dq);
+    for (int64_t start = r->first_key / DQ_KEYS * DQ_KEYS; start < r->end_key; start += DQ_KEYS) {
+        int64_t end = min_of(start + DQ_KEYS, r->end_key), step;
+        NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s.k);
+        NAME(attention_turn)(x, x->a->v, r->kv_head, start, end, s.v);
+        probabilities(x, r, g->delta, start, &s);
+        const float *k = NAME(attention_lay)(x, x->a->k, r->kv_head, start, end, s.rows, &step);
+        add_to_rows(x, r, start, k, step, &s);
+    }
+    write_rows(x, r, &s, g->dq);
+}
+
+static void backward_keys(const dq_attention_plan *x, int kv_head, int64_t start, const gradients *g, float *space) {
+    const scratch s = scratch_of(x, DQ_KEYS, space);
     int64_t end = min_of(start + DQ_KEYS, x->keys);
-    size_t bytes = (size_t)(DQ_KEYS * x->padded) * sizeof(float);
-    memset(s.sums, 0, bytes);
-    memset(s.sums2, 0, bytes);
+    memset(s.dk, 0, (size_t)(2 * DQ_KEYS * x->padded) * sizeof(float)); /* dv follows */
     NAME(attention_turn)(x, x->a->k, kv_head, start, end, s.k);
     NAME(attention_turn)(x, x->a->v, kv_head, start, end, s.v);
     for (int64_t block = start / x->queries; block < x->blocks; block++) {
         if (dq_first_key(x->a, block * x->queries) >= end) break;
         for (int part = 0; part < x->parts; part++) {
             dq_rows r = dq_rows_of(x, block, kv_head, part);
-            add_to_keys(x, &r, do_, delta, start, end, &s);
+            take_rows(x, &r, g, &s);
+            probabilities(x, &r, g->delta, start, &s);
+            add_to_keys(x, &r, start, end, s.dk, s.dv, &s);
         }
     }
-    for (int64_t key = start; key < end; key++) {
-        int64_t to = (key * x->a->kv_heads + kv_head) * x->width, from = (key - start) * x->padded;
-        memcpy(dk + to, s.sums + from, (size_t)x->width * sizeof *dk);
-        memcpy(dv + to, s.sums2 + from, (size_t)x->width * sizeof *dv);
-    }
+    write_keys(x, kv_head, start, end, &s, g->dk, g->dv);
 }
 
 void NAME(attention_backward)(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,
@@ -181,23 +286,30 @@ void NAME(attention_backward)(const dq_compute *compute, const dq_attention *a, 
         dq_attention_backward_c(compute, a, do_, delta, dq, dk, dv);
         return;
     }
-    dq_attention_plan x = dq_attention_plan_of(a);
-    int64_t lanes = (int64_t)a->kv_heads * x.parts, key_blocks = (x.keys + DQ_KEYS - 1) / DQ_KEYS;
+    const dq_attention_plan x = dq_attention_plan_of(a);
+    const gradients g = {.do_ = do_, .delta = delta, .dq = dq, .dk = dk, .dv = dv};
+    const int64_t lanes = (int64_t)a->kv_heads * x.parts, key_blocks = (x.keys + DQ_KEYS - 1) / DQ_KEYS;
+    const bool in_short_rows = all_short(&x);
+    int64_t next = 0;
 #pragma omp parallel num_threads(compute->threads)
     {
         float *space = dq_workspace_thread(compute, omp_get_thread_num());
 #pragma omp for schedule(static)
         for (int64_t at = 0; at < a->query_count * a->heads; at++)
             delta[at] = dq_dot(do_ + at * x.width, a->o + at * x.width, NULL, x.width);
+        if (in_short_rows) {
+            all_short_rows(&x, &g, &next, space);
+        } else {
 #pragma omp for schedule(dynamic)
-        for (int64_t task = x.blocks * lanes - 1; task >= 0; task--) {
-            int lane = (int)(task % lanes);
-            dq_rows r = dq_rows_of(&x, task / lanes, lane / x.parts, lane % x.parts);
-            backward_rows(&x, &r, do_, delta, dq, space);
+            for (int64_t task = x.blocks * lanes - 1; task >= 0; task--) {
+                int lane = (int)(task % lanes);
+                dq_rows r = dq_rows_of(&x, task / lanes, lane / x.parts, lane % x.parts);
+                backward_rows(&x, &r, &g, space);
+            }
+            /* Early keys are seen by more queries. */
+#pragma omp for schedule(dynamic)
+            for (int64_t task = 0; task < key_blocks * a->kv_heads; task++)
+                backward_keys(&x, (int)(task % a->kv_heads), task / a->kv_heads * DQ_KEYS, &g, space);
         }
-        /* Early keys are seen by more queries. */
-#pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < key_blocks * a->kv_heads; task++)
-            backward_keys(&x, (int)(task % a->kv_heads), task / a->kv_heads * DQ_KEYS, do_, delta, dk, dv, space);
     }
 }
