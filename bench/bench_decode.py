@@ -4,9 +4,10 @@
     bench_decode.py --dlqat-program build/dlqat --python VENV/bin/python --model MODEL.gguf --text FILE --out decode.json
                     [--dlqat "NAME=MODEL|OPTIONS"] ..
 
-llama.cpp reads --model; each dlqat contender reads its own (by default --model): a GGUF file, or the run it was exported
-from. The prompt is the first --prompt-tokens tokens of --text, the same ids for both. Both decode greedily; dlqat stops
-where the model ends its text, which is reported. Takes turns, medians of --rounds. Goes on where it was interrupted.
+llama.cpp reads --model; each dlqat contender reads its own (by default --model, with activations of f32 and of 8 bits): a
+GGUF file, or the run it was exported from. The prompt is the first --prompt-tokens tokens of --text, the same ids for both.
+Both decode greedily; dlqat stops where the model ends its text, which is reported. Takes turns, medians of --rounds. Goes on
+where it was interrupted.
 """
 import argparse, json, os, pathlib, re, shlex, subprocess, sys
 import common
@@ -28,7 +29,7 @@ def arguments():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     args = p.parse_args()
-    args.dlqat = args.dlqat or ["dlqat=|"]
+    args.dlqat = args.dlqat or ["dlqat=|", "dlqat-int8=|--activations int8"]
     return args
 
 

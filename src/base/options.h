@@ -83,6 +83,7 @@ typedef struct dq_settings {
     /* generation */
     char *prompt, *system;
     bool raw;
+    char *activations; /* f32 | int8 */
     int64_t max_new_tokens;
     double temperature; /* 0: greedy */
     int64_t top_k;      /* 0: all */

@@ -1,4 +1,6 @@
 /* dlqat generate: a model's answer, printed as it comes. */
+#include <string.h>
+
 #include "base/talk.h"
 #include "commands/session.h"
 #include "eval/generate.h"
@@ -42,6 +44,7 @@ static dlqat_status generate(const dq_session *session, const dq_template *templ
     dq_generation how = {
         .sampling = {.temperature = s->temperature, .top_k = s->top_k, .top_p = s->top_p, .seed = (uint64_t)s->seed},
         .max_new_tokens = s->max_new_tokens,
+        .int8 = strcmp(s->activations, "int8") == 0,
         .stops = dq_prompt_stops(session->model, template),
         .token = print_token,
         .user = &p};

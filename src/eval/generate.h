@@ -15,6 +15,7 @@ typedef enum dq_generation_end {
 typedef struct dq_generation {
     dq_sampling sampling;
     int64_t max_new_tokens;
+    bool int8; /* activations in products with packed weights rounded to 8 bits */
     dq_stops stops;
     /* Gets every token but a stop, as soon as it is there. May be NULL. */
     dlqat_status (*token)(void *user, int32_t id, dlqat_error *error);

@@ -76,7 +76,9 @@ static inline int64_t dq_coded_row_at(const dq_coded *w, int64_t place) {
  * `in`. For few tokens: the codes are unpacked anew for every four.
  * Each element is one sum over `in` in f32, whose order depends on the weight's form and sizes alone: not on tokens, on other
  * weights, or on threads. The weights are W, bit for bit, but that f32 scales may lack the rounding between product and
- * sum. Nothing is rounded to bf16. */
+ * sum. Nothing is rounded to bf16.
+ * int8: x is rounded to 8 bits first (rounded.h), unless it is wider than DQ_ROUNDED_WIDEST; the sum's order is then another one,
+ * which depends on the same. */
 enum { DQ_CODED_TOGETHER = 4 };
 
 typedef struct dq_coded_product {
@@ -85,7 +87,7 @@ typedef struct dq_coded_product {
     int count;
     const dq_coded *weight[DQ_CODED_TOGETHER];
     float *y[DQ_CODED_TOGETHER];
-    bool accumulate;
+    bool accumulate, int8;
 } dq_coded_product;
 
 /* Rows [first, first + count) of W to dst [count, in]: the same bits in every variant. Serial; callers divide the rows. */

@@ -21,6 +21,7 @@ typedef struct dq_pass_options {
     bool checkpoint;  /* of each block keep the input alone and recompute the rest in the backward */
     int64_t
         cache; /* > 0: a key/value cache of that many positions, for generation; then capacity bounds a prompt piece */
+    bool int8; /* generation: products with packed weights round their inputs to 8 bits (dq_coded_product) */
 } dq_pass_options;
 
 /* Bytes that dq_pass_open would take. */

@@ -55,7 +55,7 @@ static void multiply_tile(const dq_pass *pass, const dq_compute *compute, const 
 
 void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int count, const dq_weight *const *weight,
                         const float *x, float *const *y, int64_t T, bool accumulate) {
-    dq_coded_product product = {.x = x, .tokens = T, .accumulate = accumulate};
+    dq_coded_product product = {.x = x, .tokens = T, .accumulate = accumulate, .int8 = pass->options.int8};
     for (int i = 0; i < count; i++) {
         if (product.count == DQ_CODED_TOGETHER || !stays_packed(pass, weight[i], T)) {
             dq_linear_forward(pass, compute, weight[i], x, y[i], T, accumulate);
@@ -75,8 +75,13 @@ static dq_operation operation_of(const dq_pass *pass, const dq_weight *weight, d
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
                        float *y, int64_t T, bool accumulate) {
     if (stays_packed(pass, weight, T)) {
-        const dq_coded_product product = {
-            .x = x, .tokens = T, .count = 1, .weight = {&weight->coded}, .y = {y}, .accumulate = accumulate};
+        const dq_coded_product product = {.x = x,
+                                          .tokens = T,
+                                          .count = 1,
+                                          .weight = {&weight->coded},
+                                          .y = {y},
+                                          .accumulate = accumulate,
+                                          .int8 = pass->options.int8};
         compute->kernels->coded_multiply(compute, &product);
         return;
     }

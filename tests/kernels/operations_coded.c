@@ -1,5 +1,5 @@
-/* Packed weights: sizes coding, bits, out, in, group, tokens, rows of a head. Variation % 2: accumulate; / 2: the type of the
- * scales. The weights' values are those of src/formats, which is tested against gguf-py and MLX. */
+/* Packed weights: sizes coding, bits, out, in, group, tokens, rows of a head. Variation % 2: accumulate; / 2 % 3: the type of
+ * the scales; / 6: x is rounded to 8 bits. The weights' values are those of src/formats, which is tested against gguf-py and MLX. */
 #include "operations.h"
 
 #include <math.h>
@@ -20,8 +20,14 @@ static int64_t row_bytes(const int64_t *size) {
     return block ? size[IN] / DQ_CODED_BLOCK * block : 2 * size[IN];
 }
 
+static dq_scale_type scale_type(const trial *t) {
+    return (dq_scale_type)(t->variation / 2 % 3);
+}
 static int scale_bytes(const trial *t) {
-    return t->variation / 2 == DQ_SCALE_F32 ? 4 : 2;
+    return scale_type(t) == DQ_SCALE_F32 ? 4 : 2;
+}
+static bool int8(const trial *t) {
+    return t->variation / 6;
 }
 
 static int64_t groups(const trial *t) {
@@ -64,7 +70,7 @@ static void fill_scales(trial *t, int which) {
     uint8_t *to = last_bytes(s->fresh, s->n, groups(t) * scale_bytes(t));
     for (int64_t i = 0; i < groups(t); i++) {
         float x = (float)(trial_pick(t, i + 1000 * which, 4001) - 2000) * 1.1e-3f;
-        uint16_t half = t->variation / 2 == DQ_SCALE_F16 ? dq_f32_to_f16(x) : dq_f32_to_bf16(x);
+        uint16_t half = scale_type(t) == DQ_SCALE_F16 ? dq_f32_to_f16(x) : dq_f32_to_bf16(x);
         memcpy(to + i * scale_bytes(t), scale_bytes(t) == 4 ? (const void *)&x : (const void *)&half,
                (size_t)scale_bytes(t));
     }
@@ -92,7 +98,7 @@ static dq_coded weight_of(const trial *t, bool fresh) {
         .codes = last_bytes(fresh ? codes->fresh : codes->x, codes->n, size[OUT] * row_bytes(size)),
         .bits = (int)size[BITS],
         .group = size[GROUP],
-        .scale_type = (dq_scale_type)(t->variation / 2),
+        .scale_type = scale_type(t),
         .scales = last_bytes(fresh ? scales->fresh : scales->x, scales->n, groups(t) * scale_bytes(t)),
         .offsets = last_bytes(fresh ? offsets->fresh : offsets->x, offsets->n, groups(t) * scale_bytes(t)),
         .head_rows = size[HEAD_ROWS],
@@ -130,7 +136,7 @@ static void true_row(const trial *t, int64_t row, float *dst) {
 
 /* What f32 scales may add: S u rounded, or not. */
 static double product_size(const trial *t, int64_t row, int64_t j) {
-    if (t->size[CODING] != DQ_CODING_BITS || t->variation / 2 != DQ_SCALE_F32) return 0;
+    if (t->size[CODING] != DQ_CODING_BITS || scale_type(t) != DQ_SCALE_F32) return 0;
     const dq_coded w = weight_of(t, true);
     float scale;
     memcpy(&scale, (const uint8_t *)w.scales + 4 * (place_of(t->size, row) * (w.in / w.group) + j / w.group),
@@ -160,15 +166,55 @@ static void run(trial *t, const dq_compute *compute) {
                           .count = 2,
                           .weight = {&w, &half},
                           .y = {t->slots[Y].x, t->slots[Y_HALF].x},
-                          .accumulate = t->variation % 2};
+                          .accumulate = t->variation % 2,
+                          .int8 = int8(t)};
     compute->kernels->coded_multiply(compute, &p);
+}
+
+/* S times the largest code of the run that column j belongs to: sums of 8 bits take scale and offset apart. */
+static double code_size(const trial *t, int64_t row, int64_t j) {
+    const dq_coded w = weight_of(t, true);
+    const int64_t place = place_of(t->size, row), block = dq_coded_block_bytes(w.coding);
+    float scale = 0;
+    if (block) {
+        uint16_t half;
+        memcpy(&half, (const uint8_t *)w.codes + place * w.row_bytes + j / DQ_CODED_BLOCK * block, sizeof half);
+        return fabs((double)dq_f16_to_f32(half)) * (w.coding == DQ_CODING_Q8_0 ? 128 : 31);
+    }
+    if (w.coding != DQ_CODING_BITS) return 0;
+    const uint8_t *at = (const uint8_t *)w.scales + scale_bytes(t) * (place * (w.in / w.group) + j / w.group);
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    scale = w.scale_type == DQ_SCALE_F16 ? dq_f16_to_f32(half) : dq_bf16_to_f32(half);
+    if (w.scale_type == DQ_SCALE_F32) memcpy(&scale, at, sizeof scale);
+    return fabs((double)scale) * (1 << w.bits);
+}
+
+/* x as it is multiplied: rounded.h, written out once more. */
+static float *x_of(const trial *t, double *relative) {
+    const int64_t in = t->size[IN], n = t->size[TOKENS] * in;
+    float *x = malloc((size_t)n * sizeof *x + 1);
+    if (!x) abort();
+    memcpy(x, t->slots[X].fresh, (size_t)n * sizeof *x);
+    *relative = 0;
+    if (!int8(t)) return x;
+    *relative = 3 * UNIT; /* of d q, of its factor in the kernels, of W there */
+    for (int64_t token = 0; token < n; token += in)
+        for (int64_t first = 0; first < in; first += 32) {
+            const int64_t end = first + 32 < in ? first + 32 : in;
+            float most = 0;
+            for (int64_t j = first; j < end; j++) most = fmaxf(most, fabsf(x[token + j]));
+            const float factor = most > 0 ? 127 / most : 0, d = most / 127;
+            for (int64_t j = first; j < end; j++) x[token + j] = d * rintf(x[token + j] * factor);
+        }
+    return x;
 }
 
 static void expect_rows(trial *t, int which, int64_t rows, bool in_order) {
     const int64_t *size = t->size;
-    const float *x = t->slots[X].fresh;
     slot *y = &t->slots[which];
-    float *w = malloc((size_t)size[IN] * sizeof *w);
+    double relative;
+    float *w = malloc((size_t)size[IN] * sizeof *w), *x = x_of(t, &relative);
     if (!w) abort();
     for (int64_t row = 0; row < rows; row++) {
         /* Without heads the row is where it lies; then true_row is asked for the one that lies there. */
@@ -182,12 +228,18 @@ static void expect_rows(trial *t, int which, int64_t rows, bool in_order) {
                 sum += term;
                 total += fabs(term);
                 products += product_size(t, from, j) * fabs(x[i * size[IN] + j]);
+                if (int8(t)) { /* S u x and O x, each of these sizes, and their roundings */
+                    double apart = 2 * code_size(t, from, j) * fabs(x[i * size[IN] + j]);
+                    total += apart;
+                    products += relative / UNIT * (fabs(term) + apart);
+                }
             }
             y->want[i * rows + row] = sum;
             y->allowed[i * rows + row] = ((sum_units((double)size[IN]) + 2) * total + products) * UNIT;
         }
     }
     free(w);
+    free(x);
 }
 
 static void expect(trial *t) {
@@ -233,12 +285,24 @@ static const int64_t tests[][SIZES] = {
 };
 /* The feed-forward and the head of a 135M model, and a wide one. */
 static const int64_t benches[][SIZES] = {
-    EACH_WIDTH(49152, 576, 64, 1),           EACH_BLOCK(49152, 576, 0, 1),
-    EACH_NUMBER(49152, 576, 0, 1),           {DQ_CODING_BITS, 4, 1536, 576, 64, 1},
-    {DQ_CODING_Q4_1, 0, 1536, 576, 0, 1},    {DQ_CODING_BITS, 4, 11008, 4096, 64, 1},
-    {DQ_CODING_BITS, 3, 11008, 4096, 64, 1}, {DQ_CODING_BITS, 4, 1536, 576, 64, 2},
-    {DQ_CODING_BITS, 4, 1536, 576, 64, 4},   {DQ_CODING_BITS, 4, 1536, 576, 64, 8},
+    EACH_WIDTH(49152, 576, 64, 1),
+    EACH_BLOCK(49152, 576, 0, 1),
+    EACH_NUMBER(49152, 576, 0, 1),
+    {DQ_CODING_BITS, 4, 1536, 576, 64, 1},
+    {DQ_CODING_Q4_1, 0, 1536, 576, 0, 1},
+    {DQ_CODING_BITS, 4, 11008, 4096, 64, 1},
+    {DQ_CODING_BITS, 3, 11008, 4096, 64, 1},
+    {DQ_CODING_BITS, 4, 1536, 576, 64, 2},
+    {DQ_CODING_BITS, 4, 1536, 576, 64, 4},
+    {DQ_CODING_BITS, 4, 1536, 576, 64, 8},
     {DQ_CODING_BITS, 4, 1536, 576, 48, 1},
+    /* the last is the variation: x rounded */
+    EACH_WIDTH(49152, 576, 64, 1, 0, 6),
+    EACH_BLOCK(49152, 576, 0, 1, 0, 6),
+    {DQ_CODING_BITS, 4, 1536, 576, 64, 1, 0, 6},
+    {DQ_CODING_Q4_1, 0, 1536, 576, 0, 1, 0, 6},
+    {DQ_CODING_BITS, 4, 11008, 4096, 64, 1, 0, 6},
+    {DQ_CODING_BITS, 4, 1536, 576, 64, 8, 0, 6},
 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])
@@ -248,7 +312,7 @@ const operation coded_multiply_operation = {.name = "coded_multiply",
                                             .test_count = COUNT(tests),
                                             .benches = benches,
                                             .bench_count = COUNT(benches),
-                                            .variations = 6,
+                                            .variations = 12,
                                             .prepare = prepare,
                                             .run = run,
                                             .expect = expect,

@@ -164,8 +164,8 @@ static void test_decoded(void **state) {
 }
 
 /* A token beside packed weights gets the bits that it gets among others, and a weight those that it gives alone. */
-static void coded_alone(const dq_compute *compute) {
-    enum { T = 7, IN = 192, OUT = 11 };
+static void coded_alone_in(const dq_compute *compute, bool int8) {
+    enum { T = 11, IN = 192, OUT = 11 }; /* more tokens than are rounded at one time */
     float *x = values(T * IN, 1), *scales = values(OUT * IN, 2), *offsets = values(OUT * IN, 3);
     float *codes = values(OUT * IN, 4), *numbers = values(OUT * IN, 5);
     uint16_t halves[OUT * IN];
@@ -184,12 +184,17 @@ static void coded_alone(const dq_compute *compute) {
                           .offsets = offsets};
             dq_coded other = {.coding = DQ_CODING_BF16, .out = OUT, .in = IN, .row_bytes = 2 * IN, .codes = halves};
             float y[2][T * OUT], alone[OUT];
-            dq_coded_product all = {.x = x, .tokens = T, .count = 2, .weight = {&w, &other}, .y = {y[0], y[1]}};
+            dq_coded_product all = {
+                .x = x, .tokens = T, .count = 2, .weight = {&w, &other}, .y = {y[0], y[1]}, .int8 = int8};
             compute->kernels->coded_multiply(compute, &all);
             for (int64_t t = 0; t < T; t++)
                 for (int i = 0; i < 2; i++) {
-                    dq_coded_product one = {
-                        .x = x + t * IN, .tokens = 1, .count = 1, .weight = {i ? &other : &w}, .y = {alone}};
+                    dq_coded_product one = {.x = x + t * IN,
+                                            .tokens = 1,
+                                            .count = 1,
+                                            .weight = {i ? &other : &w},
+                                            .y = {alone},
+                                            .int8 = int8};
                     compute->kernels->coded_multiply(compute, &one);
                     assert_memory_equal(alone, y[i] + t * OUT, sizeof alone);
                 }
@@ -201,9 +206,44 @@ static void coded_alone(const dq_compute *compute) {
     free(numbers);
 }
 
+static void coded_alone(const dq_compute *compute) {
+    coded_alone_in(compute, false);
+    coded_alone_in(compute, true);
+}
+
+/* A value that is not finite makes those sums NaN that it is part of, and no others. */
+static void coded_not_finite(const dq_compute *compute) {
+    enum { T = 2, IN = 64, OUT = 5 };
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    float *codes = values(OUT * IN, 1), *scales = values(OUT * 2, 2), *offsets = values(OUT * 2, 3);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        for (int bits = 2; bits <= 8; bits++) {
+            float *x = values(T * IN, 4), y[T * OUT];
+            x[IN + 40] = bad[i];
+            dq_coded w = {.coding = DQ_CODING_BITS,
+                          .out = OUT,
+                          .in = IN,
+                          .row_bytes = IN * bits / 8,
+                          .codes = codes,
+                          .bits = bits,
+                          .group = 32,
+                          .scale_type = DQ_SCALE_F32,
+                          .scales = scales,
+                          .offsets = offsets};
+            dq_coded_product p = {.x = x, .tokens = T, .count = 1, .weight = {&w}, .y = {y}, .int8 = true};
+            compute->kernels->coded_multiply(compute, &p);
+            for (int j = 0; j < T * OUT; j++) assert_int_equal(isnan(y[j]) != 0, j >= OUT);
+            free(x);
+        }
+    free(codes);
+    free(scales);
+    free(offsets);
+}
+
 static void test_coded_alone(void **state) {
     (void)state;
     in_every_variant(coded_alone);
+    in_every_variant(coded_not_finite);
 }
 
 /* Operations whose every step is rounded exactly, in one order. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "kernels/rounded.h"
 
 DQ_VARIANT_DECLARE(c);
 
@@ -96,6 +97,17 @@ void dq_coded_rows_c(const dq_coded *w, int64_t first, int64_t count, float *dst
         decode(w, dq_coded_place(w, row), 0, w->in, dst);
 }
 
+/* n values of x, at most PIECE, from a border of its blocks. */
+static const float *rounded(const float *x, int64_t n, float *to) {
+    for (int64_t first = 0; first < n; first += DQ_ROUNDED_BLOCK) {
+        const int some = n - first < DQ_ROUNDED_BLOCK ? (int)(n - first) : DQ_ROUNDED_BLOCK;
+        int8_t q[DQ_ROUNDED_BLOCK];
+        const float d = dq_round_block(x + first, some, q);
+        for (int j = 0; j < some; j++) to[first + j] = d * (float)q[j];
+    }
+    return to;
+}
+
 static void multiply_row(const dq_coded_product *p, int i, int64_t row) {
     const dq_coded *w = p->weight[i];
     const int64_t place = dq_coded_place(w, row);
@@ -104,8 +116,11 @@ static void multiply_row(const dq_coded_product *p, int i, int64_t row) {
         double sum = p->accumulate ? *y : 0;
         for (int64_t first = 0; first < w->in; first += PIECE) {
             int64_t n = w->in - first < PIECE ? w->in - first : PIECE;
+            const float *x = p->x + t * w->in + first;
+            float x_round[PIECE];
             decode(w, place, first, n, piece);
-            for (int64_t j = 0; j < n; j++) sum += (double)p->x[t * w->in + first + j] * piece[j];
+            if (p->int8 && w->in <= DQ_ROUNDED_WIDEST) x = rounded(x, n, x_round);
+            for (int64_t j = 0; j < n; j++) sum += (double)x[j] * piece[j];
         }
         *y = (float)sum;
     }

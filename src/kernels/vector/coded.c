@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "kernels/rounded.h"
 #include "kernels/vector/array.h"
+#include "kernels/vector/coded_bytes.h"
 #include "kernels/workspace.h"
 
 enum {
@@ -413,7 +415,8 @@ static int64_t pieces_of(const dq_coded *w, int64_t rows) {
     return (w->out + rows - 1) / rows;
 }
 
-void NAME(coded_multiply)(const dq_compute *compute, const dq_coded_product *p) {
+/* x: as the weights have it where it is rounded; else all NULL. */
+static void multiply_all(const dq_compute *compute, const dq_coded_product *p, const dq_rounded x[DQ_CODED_TOGETHER]) {
     int64_t all = 0;
     for (int i = 0; i < p->count; i++) all += p->weight[i]->out;
     if (all == 0 || p->tokens == 0) return;
@@ -427,8 +430,27 @@ void NAME(coded_multiply)(const dq_compute *compute, const dq_coded_product *p) 
         int i = 0;
         int64_t at = piece;
         for (; at >= pieces_of(p->weight[i], rows); i++) at -= pieces_of(p->weight[i], rows);
-        const int64_t first = at * rows, left = p->weight[i]->out - first;
-        multiply_rows(p, i, first, first + (left < rows ? left : rows),
-                      (uint8_t *)dq_workspace_thread(compute, omp_get_thread_num()));
+        const int64_t first = at * rows, left = p->weight[i]->out - first, end = first + (left < rows ? left : rows);
+        uint8_t *space = (uint8_t *)dq_workspace_thread(compute, omp_get_thread_num());
+        if (x[i].q)
+            NAME(coded_bytes_rows)(p, i, &x[i], first, end, space);
+        else
+            multiply_rows(p, i, first, end, space);
+    }
+}
+
+void NAME(coded_multiply)(const dq_compute *compute, const dq_coded_product *p) {
+    dq_rounded x[DQ_CODED_TOGETHER] = {{0}};
+    if (!p->int8 || p->count == 0 || p->weight[0]->in > DQ_ROUNDED_WIDEST) {
+        multiply_all(compute, p, x);
+        return;
+    }
+    for (int64_t start = 0; start < p->tokens; start += DQ_ROUNDED_TOKENS) {
+        dq_coded_product part = *p;
+        part.tokens = p->tokens - start < DQ_ROUNDED_TOKENS ? p->tokens - start : DQ_ROUNDED_TOKENS;
+        part.x += start * p->weight[0]->in;
+        for (int i = 0; i < p->count; i++) part.y[i] += start * p->weight[i]->out;
+        part = NAME(coded_round)(compute, &part, x);
+        multiply_all(compute, &part, x);
     }
 }

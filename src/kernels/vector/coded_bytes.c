@@ -1,0 +1,278 @@
+/* Packed weights times activations of 8 bits. For a block B of 32 columns with scale S, offset O and codes u
+ *
+ *     sum_{j in B} W_j x'_j = (S d) sum u_j q_j + O (d sum q_j)             x'_j = d q_j
+ *
+ * of which the sum of u q is exact in integers, so that a weight costs a byte's share of two instructions and is never
+ * unpacked to f32. d and d sum q belong to x and serve all rows. q stands in the order in which codes come out of their
+ * registers, which is not that of the columns. A row's sums run block after block in eight parts, added at its end; those of
+ * the offsets in one. */
+#include "kernels/vector/coded_bytes.h"
+
+#include <string.h>
+
+#include "base/half.h"
+#include "kernels/rounded.h"
+#include "kernels/vector/bytes.h"
+#include "kernels/workspace.h"
+
+enum {
+    BLOCK = DQ_CODED_BLOCK,
+    AHEAD = 1024, /* bytes of codes that are fetched ahead */
+    TOKENS = 4,   /* of one pass over the codes */
+    ROWS = 2      /* at once, for one or two tokens */
+};
+_Static_assert(BLOCK == (int)DQ_BYTES && BLOCK == (int)DQ_ROUNDED_BLOCK, "a block of x is a block of codes");
+_Static_assert(DQ_ROUNDED_TOKENS *DQ_ROUNDED_WIDEST *(sizeof(float) + 1 + DQ_CODED_TOGETHER) +
+                       DQ_ROUNDED_TOKENS * DQ_ROUNDED_WIDEST / BLOCK * 2 * sizeof(float) <=
+                   DQ_WORKSPACE_SHARED,
+               "what is made of x fits the workspace");
+_Static_assert(DQ_ROUNDED_WIDEST + DQ_BYTES_REACH <= DQ_WORKSPACE_THREAD / ROWS, "so does a row of codes");
+
+/* Which of the forms: constants once a function is inlined. */
+typedef struct form {
+    dq_coding coding;
+    int bits; /* of BITS */
+} form;
+
+static bool has_bytes(const dq_coded *w) {
+    if (w->coding == DQ_CODING_BITS) return w->group % BLOCK == 0;
+    return dq_coded_block_bytes(w->coding) != 0;
+}
+
+/* ---- Codes --------------------------------------------------------------------------------------------------------------- */
+
+DQ_INLINE int64_t block_bytes(form f) {
+    return f.coding == DQ_CODING_BITS ? 4 * f.bits : dq_coded_block_bytes(f.coding);
+}
+
+/* Codes of 8 bits are centred, and so signed. */
+DQ_INLINE bool is_signed(form f) {
+    return f.coding == DQ_CODING_Q8_0 || (f.coding == DQ_CODING_BITS && f.bits == 8);
+}
+
+DQ_INLINE dq_bytes unpack(form f, const uint8_t *block) {
+    switch (f.coding) {
+    case DQ_CODING_BITS:
+        if (f.bits == 2) return dq_bytes_quarters(block);
+        if (f.bits == 4) return dq_bytes_nibbles(block);
+        if (f.bits == 8) return dq_bytes_centre(dq_bytes_load(block));
+        return dq_bytes_stream(block, f.bits);
+    case DQ_CODING_Q4_0:
+        return dq_bytes_nibbles(block + 2);
+    case DQ_CODING_Q4_1:
+        return dq_bytes_nibbles(block + 4);
+    case DQ_CODING_Q5_0:
+        return dq_bytes_or(dq_bytes_nibbles(block + 6), dq_bytes_high(block + 2));
+    case DQ_CODING_Q5_1:
+        return dq_bytes_or(dq_bytes_nibbles(block + 8), dq_bytes_high(block + 4));
+    default:
+        return dq_bytes_load(block + 2);
+    }
+}
+
+/* Where unpack puts column j of a block. */
+static int place_of(const dq_coded *w, int j) {
+    if (w->coding != DQ_CODING_BITS || w->bits == 8) return j;
+    if (w->bits == 2) return j % 4 * 8 + j / 4;
+    if (w->bits == 4) return j % 2 * 16 + j / 2;
+    return j / 8 == 1 ? j + 8 : j / 8 == 2 ? j - 8 : j;
+}
+
+/* ---- Scale and offset ---------------------------------------------------------------------------------------------------- */
+
+typedef struct grid {
+    float scale, offset;
+} grid;
+
+DQ_INLINE float scale_at(dq_scale_type type, const void *scales, int64_t at) {
+    const uint8_t *bytes = scales;
+    if (type == DQ_SCALE_F16) return dq_f16_at(bytes + 2 * at);
+    if (type == DQ_SCALE_F32) return ((const float *)scales)[at];
+    return dq_bf16_to_f32(((const uint16_t *)scales)[at]);
+}
+
+DQ_INLINE grid stream_grid(form f, const dq_coded *w, int64_t at) {
+    grid g = {scale_at(w->scale_type, w->scales, at), scale_at(w->scale_type, w->offsets, at)};
+    if (f.bits == 8) g.offset += 128 * g.scale;
+    return g;
+}
+
+DQ_INLINE grid block_grid(form f, const uint8_t *block) {
+    grid g = {dq_f16_at(block), 0};
+    if (f.coding == DQ_CODING_Q4_1 || f.coding == DQ_CODING_Q5_1) g.offset = dq_f16_at(block + 2);
+    if (f.coding == DQ_CODING_Q4_0) g.offset = -8 * g.scale;
+    if (f.coding == DQ_CODING_Q5_0) g.offset = -16 * g.scale;
+    return g;
+}
+
+/* ---- Rows ---------------------------------------------------------------------------------------------------------------- */
+
+/* Rows at up to ROWS neighbouring places, times up to TOKENS tokens. */
+typedef struct task {
+    const dq_coded *w;
+    int64_t place;              /* of the first */
+    const uint8_t *codes[ROWS]; /* of each row */
+    dq_rounded x;
+    float sum[ROWS][TOKENS];
+} task;
+
+typedef struct sums {
+    dq_sums of_codes;
+    float of_offsets;
+} sums;
+
+DQ_INLINE void take_block(form f, int tokens, const task *k, int64_t b, const uint8_t *block, grid g,
+                          sums sum[TOKENS]) {
+    const int64_t in = k->w->in, blocks = in / BLOCK;
+    const dq_bytes u = unpack(f, block);
+    for (int t = 0; t < tokens; t++) {
+        const dq_bytes q = dq_bytes_load(k->x.q + t * in + b * BLOCK);
+        const float factor = g.scale * k->x.d[t * blocks + b];
+        sum[t].of_codes = is_signed(f) ? dq_sums_add_signed(sum[t].of_codes, factor, u, q)
+                                       : dq_sums_add(sum[t].of_codes, factor, u, q);
+        if (f.coding != DQ_CODING_Q8_0) sum[t].of_offsets += g.offset * k->x.total[t * blocks + b];
+    }
+}
+
+DQ_INLINE void dot(form f, int rows, int tokens, task *k) {
+    const dq_coded *w = k->w;
+    const int64_t blocks = w->in / BLOCK, size = block_bytes(f);
+    const int64_t together = f.coding == DQ_CODING_BITS ? w->group / BLOCK : 1; /* blocks of one scale */
+    sums sum[ROWS][TOKENS];
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++) sum[r][t] = (sums){dq_sums_zero(), 0};
+    for (int64_t first = 0, group = 0; first < blocks; first += together, group++) {
+        grid g[ROWS];
+        for (int r = 0; r < rows; r++)
+            g[r] = f.coding == DQ_CODING_BITS ? stream_grid(f, w, (k->place + r) * (blocks / together) + group)
+                                              : block_grid(f, k->codes[r] + first * size);
+        for (int64_t b = first; b < first + together; b++)
+            for (int r = 0; r < rows; r++) {
+                const uint8_t *block = k->codes[r] + b * size;
+                __builtin_prefetch(block + AHEAD);
+                take_block(f, tokens, k, b, block, g[r], sum[r]);
+            }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++) k->sum[r][t] = dq_sums_total(sum[r][t].of_codes) + sum[r][t].of_offsets;
+}
+
+/* One function for each form, which has the cases of rows and tokens in it. */
+#define DOT(name, ...)                                                                                                 \
+    static void name(int rows, int tokens, task *k) {                                                                  \
+        const form f = {__VA_ARGS__};                                                                                  \
+        if (rows == 2 && tokens == 1)                                                                                  \
+            dot(f, 2, 1, k);                                                                                           \
+        else if (rows == 2)                                                                                            \
+            dot(f, 2, 2, k);                                                                                           \
+        else if (tokens == 1)                                                                                          \
+            dot(f, 1, 1, k);                                                                                           \
+        else if (tokens == 2)                                                                                          \
+            dot(f, 1, 2, k);                                                                                           \
+        else if (tokens == 3)                                                                                          \
+            dot(f, 1, 3, k);                                                                                           \
+        else                                                                                                           \
+            dot(f, 1, 4, k);                                                                                           \
+    }
+DOT(dot_2, DQ_CODING_BITS, 2)
+DOT(dot_3, DQ_CODING_BITS, 3)
+DOT(dot_4, DQ_CODING_BITS, 4)
+DOT(dot_5, DQ_CODING_BITS, 5)
+DOT(dot_6, DQ_CODING_BITS, 6)
+DOT(dot_7, DQ_CODING_BITS, 7)
+DOT(dot_8, DQ_CODING_BITS, 8)
+DOT(dot_q4_0, DQ_CODING_Q4_0, 0)
+DOT(dot_q4_1, DQ_CODING_Q4_1, 0)
+DOT(dot_q5_0, DQ_CODING_Q5_0, 0)
+DOT(dot_q5_1, DQ_CODING_Q5_1, 0)
+DOT(dot_q8_0, DQ_CODING_Q8_0, 0)
+
+typedef void dot_fn(int rows, int tokens, task *k);
+
+static dot_fn *dot_of(const dq_coded *w) {
+    static dot_fn *const by_bits[] = {
+        [2] = dot_2, [3] = dot_3, [4] = dot_4, [5] = dot_5, [6] = dot_6, [7] = dot_7, [8] = dot_8};
+    static dot_fn *const by_coding[] = {[DQ_CODING_Q4_0] = dot_q4_0,
+                                        [DQ_CODING_Q4_1] = dot_q4_1,
+                                        [DQ_CODING_Q5_0] = dot_q5_0,
+                                        [DQ_CODING_Q5_1] = dot_q5_1,
+                                        [DQ_CODING_Q8_0] = dot_q8_0};
+    return w->coding == DQ_CODING_BITS ? by_bits[w->bits] : by_coding[w->coding];
+}
+
+/* The codes of a row. A stream's vectors read a little beyond them: of the last row that would be beyond the matrix, so it
+ * is copied. */
+static const uint8_t *codes_of(const dq_coded *w, int64_t place, uint8_t *space) {
+    const uint8_t *codes = (const uint8_t *)w->codes + place * w->row_bytes;
+    const int64_t bytes = (w->in * w->bits + 7) / 8;
+    if (w->coding != DQ_CODING_BITS || w->row_bytes * (w->out - place) >= bytes + DQ_BYTES_REACH) return codes;
+    memset(space + bytes, 0, DQ_BYTES_REACH);
+    return memcpy(space, codes, (size_t)bytes);
+}
+
+void NAME(coded_bytes_rows)(const dq_coded_product *p, int i, const dq_rounded *x, int64_t first, int64_t end,
+                            uint8_t *space) {
+    const dq_coded *w = p->weight[i];
+    dot_fn *of_form = dot_of(w);
+    for (int64_t start = 0; start < p->tokens; start += TOKENS) {
+        const int tokens = p->tokens - start < TOKENS ? (int)(p->tokens - start) : TOKENS;
+        const int64_t blocks = w->in / BLOCK;
+        for (int64_t place = first; place < end;) {
+            const int rows = tokens <= 2 && end - place >= ROWS ? ROWS : 1;
+            task k = {
+                .w = w, .place = place, .x = {x->q + start * w->in, x->d + start * blocks, x->total + start * blocks}};
+            for (int r = 0; r < rows; r++)
+                k.codes[r] = codes_of(w, place + r, space + r * (DQ_WORKSPACE_THREAD / ROWS));
+            of_form(rows, tokens, &k);
+            for (int r = 0; r < rows; r++)
+                for (int t = 0; t < tokens; t++) {
+                    float *y = p->y[i] + (start + t) * w->out + dq_coded_row_at(w, place + r);
+                    *y = p->accumulate ? *y + k.sum[r][t] : k.sum[r][t];
+                }
+            place += rows;
+        }
+    }
+}
+
+/* ---- x ------------------------------------------------------------------------------------------------------------------- */
+
+/* d, d sum q and q in the columns' order, and x'. */
+static void round_tokens(const float *x, int64_t tokens, int64_t in, float *d, float *total, int8_t *q,
+                         float *x_round) {
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t first = 0; first < in; first += BLOCK, d++, total++) {
+            const int n = in - first < BLOCK ? (int)(in - first) : BLOCK;
+            const int64_t at = t * in + first;
+            *d = dq_round_block(x + at, n, q + at);
+            int sum = 0;
+            for (int j = 0; j < n; j++) {
+                sum += q[at + j];
+                x_round[at + j] = *d * (float)q[at + j];
+            }
+            *total = *d * (float)sum;
+        }
+}
+
+/* q in the order of w's codes. */
+static void arrange(const dq_coded *w, const int8_t *q, int64_t tokens, int8_t *out) {
+    int place[BLOCK];
+    for (int j = 0; j < BLOCK; j++) place[j] = place_of(w, j);
+    for (int64_t at = 0; at < tokens * w->in; at += BLOCK)
+        for (int j = 0; j < BLOCK; j++) out[at + place[j]] = q[at + j];
+}
+
+dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_product *p,
+                                   dq_rounded rounded[DQ_CODED_TOGETHER]) {
+    const int64_t in = p->weight[0]->in, blocks = (in + BLOCK - 1) / BLOCK, all = p->tokens * in;
+    float *d = dq_workspace_shared(compute), *total = d + p->tokens * blocks, *x = total + p->tokens * blocks;
+    int8_t *q = (int8_t *)(x + all);
+    round_tokens(p->x, p->tokens, in, d, total, q, x);
+    for (int i = 0; i < p->count; i++) {
+        int8_t *own = q + (i + 1) * all;
+        rounded[i] = (dq_rounded){.q = has_bytes(p->weight[i]) ? own : NULL, .d = d, .total = total};
+        if (rounded[i].q) arrange(p->weight[i], q, p->tokens, own);
+    }
+    dq_coded_product with = *p;
+    with.x = x;
+    return with;
+}
