@@ -14,40 +14,34 @@
 #include "base/half.h"
 #include "kernels/rounded.h"
 #include "kernels/vector/array.h"
-#include "kernels/vector/coded_bytes.h"
+#include "kernels/vector/coded_task.h"
 #include "kernels/workspace.h"
 
 enum {
     W = DQ_VEC_WIDTH,
     PAIR = 2 * W,
-    PIECE = 512,  /* columns decoded at once: whole blocks, and whole bytes of codes */
-    AHEAD = 1024, /* bytes of codes that are fetched ahead: rows are too short for the processor's own prefetcher */
-    TOKENS = 4,   /* of one pass over the codes */
-    ROWS = 2,     /* at once, for one or two tokens */
+    PIECE = 512, /* columns decoded at once: whole blocks, and whole bytes of codes */
+    TOKENS = DQ_CODED_TOKENS,
+    ROWS = DQ_CODED_ROWS,
+    REACH = (int)DQ_STREAM_REACH > (int)DQ_BYTES_REACH ? (int)DQ_STREAM_REACH : (int)DQ_BYTES_REACH,
     /* Below this many weights a second thread is not worth waking. */
     SMALL = 16384
 };
 
-/* Which of the forms: constants once a function is inlined. */
-typedef struct form {
-    dq_coding coding;
-    int bits; /* of BITS */
-} form;
-
-DQ_INLINE bool is_block(form f) {
+DQ_INLINE bool is_block(dq_form f) {
     return f.coding >= DQ_CODING_Q4_0 && f.coding <= DQ_CODING_Q8_0;
 }
-DQ_INLINE bool has_five(form f) {
+DQ_INLINE bool has_five(dq_form f) {
     return f.coding == DQ_CODING_Q5_0 || f.coding == DQ_CODING_Q5_1;
 }
-DQ_INLINE bool has_minimum(form f) {
+DQ_INLINE bool has_minimum(dq_form f) {
     return f.coding == DQ_CODING_Q4_1 || f.coding == DQ_CODING_Q5_1;
 }
 
 /* ---- Codes ---- */
 
 /* The codes of vector v of a block. Lanes may hold more than the code, unless clean. */
-DQ_INLINE dq_ints block_codes(form f, const uint8_t *block, int v, bool clean) {
+DQ_INLINE dq_ints block_codes(dq_form f, const uint8_t *block, int v, bool clean) {
     if (f.coding == DQ_CODING_Q8_0) return dq_ints_signed_bytes(block + 2 + v * W);
     const uint8_t *high = block + (has_minimum(f) ? 4 : 2), *nibbles = high + (has_five(f) ? 4 : 0);
     dq_ints u = dq_ints_bytes(nibbles + v * W % 16);
@@ -59,7 +53,7 @@ DQ_INLINE dq_ints block_codes(form f, const uint8_t *block, int v, bool clean) {
     return u;
 }
 
-DQ_INLINE int code_bits(form f) {
+DQ_INLINE int code_bits(dq_form f) {
     return f.coding == DQ_CODING_BITS ? f.bits : f.coding == DQ_CODING_Q8_0 ? 8 : has_five(f) ? 5 : 4;
 }
 
@@ -81,7 +75,7 @@ DQ_INLINE grid stream_grid(const dq_coded *w, int64_t at) {
 }
 
 /* The offset of the forms without one centres their codes: d u - 8 d is d (u - 8), exactly. */
-DQ_INLINE grid block_grid(form f, const uint8_t *block) {
+DQ_INLINE grid block_grid(dq_form f, const uint8_t *block) {
     grid g = {dq_vec_set_f16(block), dq_vec_zero()};
     if (has_minimum(f))
         g.offset = dq_vec_set_f16(block + 2);
@@ -91,16 +85,16 @@ DQ_INLINE grid block_grid(form f, const uint8_t *block) {
 }
 
 /* Whether the weights of a run are a table, which then stands in grid.scale. */
-DQ_INLINE bool tabular(form f) {
+DQ_INLINE bool tabular(dq_form f) {
     return 1 << code_bits(f) <= W;
 }
 
-DQ_INLINE dq_vec grid_table(form f, grid g) {
+DQ_INLINE dq_vec grid_table(dq_form f, grid g) {
     dq_vec u = dq_vec_of_ints(dq_ints_and(dq_ints_count(), (1 << code_bits(f)) - 1));
     return dq_vec_add(dq_vec_mul(g.scale, u), g.offset);
 }
 
-DQ_INLINE dq_vec weights_of(form f, const grid *g, dq_ints codes) {
+DQ_INLINE dq_vec weights_of(dq_form f, const grid *g, dq_ints codes) {
     if (tabular(f)) return dq_vec_pick(g->scale, codes);
     dq_vec u = dq_vec_of_ints(codes);
     return f.coding == DQ_CODING_Q8_0 ? dq_vec_mul(g->scale, u) : dq_vec_fma(g->scale, u, g->offset);
@@ -164,7 +158,7 @@ static void decode_stream(const dq_coded *w, const uint8_t *codes, int64_t place
 }
 
 /* As the reference rounds it: the sign of a zero is d's where there is no minimum. */
-DQ_INLINE void decode_blocks(form f, const uint8_t *block, int64_t n, float *dst) {
+DQ_INLINE void decode_blocks(dq_form f, const uint8_t *block, int64_t n, float *dst) {
     for (int64_t j = 0; j < n; j += DQ_CODED_BLOCK, block += dq_coded_block_bytes(f.coding)) {
         const grid g = block_grid(f, block);
         for (int v = 0; v < DQ_CODED_BLOCK / W; v++) {
@@ -198,19 +192,19 @@ static void decode(const dq_coded *w, int64_t place, int64_t first, int64_t n, f
         decode_stream(w, codes, place, first, n, dst);
         break;
     case DQ_CODING_Q4_0:
-        decode_blocks((form){.coding = DQ_CODING_Q4_0}, block, n, dst);
+        decode_blocks((dq_form){.coding = DQ_CODING_Q4_0}, block, n, dst);
         break;
     case DQ_CODING_Q4_1:
-        decode_blocks((form){.coding = DQ_CODING_Q4_1}, block, n, dst);
+        decode_blocks((dq_form){.coding = DQ_CODING_Q4_1}, block, n, dst);
         break;
     case DQ_CODING_Q5_0:
-        decode_blocks((form){.coding = DQ_CODING_Q5_0}, block, n, dst);
+        decode_blocks((dq_form){.coding = DQ_CODING_Q5_0}, block, n, dst);
         break;
     case DQ_CODING_Q5_1:
-        decode_blocks((form){.coding = DQ_CODING_Q5_1}, block, n, dst);
+        decode_blocks((dq_form){.coding = DQ_CODING_Q5_1}, block, n, dst);
         break;
     case DQ_CODING_Q8_0:
-        decode_blocks((form){.coding = DQ_CODING_Q8_0}, block, n, dst);
+        decode_blocks((dq_form){.coding = DQ_CODING_Q8_0}, block, n, dst);
         break;
     case DQ_CODING_F16:
     case DQ_CODING_BF16:
@@ -228,20 +222,11 @@ void NAME(coded_rows)(const dq_coded *w, int64_t first, int64_t count, float *ds
 
 /* ---- Products ---- */
 
-/* Rows at up to ROWS neighbouring places, times up to TOKENS tokens. */
-typedef struct task {
-    const dq_coded *w;
-    int64_t place;              /* of the first */
-    const uint8_t *codes[ROWS]; /* of each row */
-    const float *x;             /* [tokens, in] */
-    float sum[ROWS][TOKENS];
-} task;
-
 DQ_INLINE void take(int tokens, const float *x, int64_t in, dq_vec weights, dq_vec sum[TOKENS][2], int which) {
     for (int t = 0; t < tokens; t++) sum[t][which] = dq_vec_fma(weights, dq_vec_load(x + t * in), sum[t][which]);
 }
 
-DQ_INLINE void dot_stream(form f, int rows, int tokens, const task *k, dq_vec sum[ROWS][TOKENS][2]) {
+DQ_INLINE void dot_stream(dq_form f, int rows, int tokens, const dq_coded_task *k, dq_vec sum[ROWS][TOKENS][2]) {
     const dq_coded *w = k->w;
     const int64_t in = w->in, group = w->group, groups = in / group;
     const uint8_t *codes[ROWS];
@@ -252,7 +237,7 @@ DQ_INLINE void dot_stream(form f, int rows, int tokens, const task *k, dq_vec su
             g[r] = stream_grid(w, (k->place + r) * groups + i);
             if (tabular(f)) g[r].scale = grid_table(f, g[r]);
         }
-        for (int r = 0; r < rows; r++) __builtin_prefetch(codes[r] + AHEAD);
+        for (int r = 0; r < rows; r++) __builtin_prefetch(codes[r] + DQ_CODED_AHEAD);
         for (const float *x = k->x + i * group, *end = x + group; x < end; x += PAIR)
             for (int v = 0; v < 2; v++)
                 for (int r = 0; r < rows; r++) {
@@ -264,12 +249,12 @@ DQ_INLINE void dot_stream(form f, int rows, int tokens, const task *k, dq_vec su
     }
 }
 
-DQ_INLINE void dot_blocks(form f, int rows, int tokens, const task *k, dq_vec sum[ROWS][TOKENS][2]) {
+DQ_INLINE void dot_blocks(dq_form f, int rows, int tokens, const dq_coded_task *k, dq_vec sum[ROWS][TOKENS][2]) {
     const int64_t in = k->w->in, size = dq_coded_block_bytes(f.coding);
     for (int64_t i = 0; i < in / DQ_CODED_BLOCK; i++)
         for (int r = 0; r < rows; r++) {
             const uint8_t *block = k->codes[r] + i * size;
-            __builtin_prefetch(block + AHEAD);
+            __builtin_prefetch(block + DQ_CODED_AHEAD);
             grid g = block_grid(f, block);
             if (tabular(f)) g.scale = grid_table(f, g);
             for (int v = 0; v < DQ_CODED_BLOCK / W; v++)
@@ -278,18 +263,18 @@ DQ_INLINE void dot_blocks(form f, int rows, int tokens, const task *k, dq_vec su
         }
 }
 
-DQ_INLINE void dot_numbers(form f, int rows, int tokens, const task *k, dq_vec sum[ROWS][TOKENS][2]) {
+DQ_INLINE void dot_numbers(dq_form f, int rows, int tokens, const dq_coded_task *k, dq_vec sum[ROWS][TOKENS][2]) {
     for (int64_t j = 0; j < k->w->in; j += PAIR)
         for (int v = 0; v < 2; v++)
             for (int r = 0; r < rows; r++) {
                 const uint8_t *at = k->codes[r] + 2 * (j + v * W);
-                __builtin_prefetch(at + AHEAD);
+                __builtin_prefetch(at + DQ_CODED_AHEAD);
                 dq_vec weights = f.coding == DQ_CODING_F16 ? dq_vec_load_f16(at) : dq_vec_load_bf16(at);
                 take(tokens, k->x + j + v * W, k->w->in, weights, sum[r], v);
             }
 }
 
-DQ_INLINE void dot(form f, int rows, int tokens, task *k) {
+DQ_INLINE void dot(dq_form f, int rows, int tokens, dq_coded_task *k) {
     dq_vec sum[ROWS][TOKENS][2];
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++) sum[r][t][0] = sum[r][t][1] = dq_vec_zero();
@@ -303,54 +288,26 @@ DQ_INLINE void dot(form f, int rows, int tokens, task *k) {
         for (int t = 0; t < tokens; t++) k->sum[r][t] = dq_vec_total(dq_vec_add(sum[r][t][0], sum[r][t][1]));
 }
 
-/* One function for each form, which has the cases of rows and tokens in it. */
-#define DOT(name, ...)                                                                                                 \
-    static void name(int rows, int tokens, task *k) {                                                                  \
-        const form f = {__VA_ARGS__};                                                                                  \
-        if (rows == 2 && tokens == 1)                                                                                  \
-            dot(f, 2, 1, k);                                                                                           \
-        else if (rows == 2)                                                                                            \
-            dot(f, 2, 2, k);                                                                                           \
-        else if (tokens == 1)                                                                                          \
-            dot(f, 1, 1, k);                                                                                           \
-        else if (tokens == 2)                                                                                          \
-            dot(f, 1, 2, k);                                                                                           \
-        else if (tokens == 3)                                                                                          \
-            dot(f, 1, 3, k);                                                                                           \
-        else                                                                                                           \
-            dot(f, 1, 4, k);                                                                                           \
+DQ_CODED_DOTS(dot)
+DQ_CODED_DOT(dot_f16, dot, DQ_CODING_F16, 0)
+DQ_CODED_DOT(dot_bf16, dot, DQ_CODING_BF16, 0)
+
+/* NULL: the rows are decoded into a buffer first; also where the last of them would not fit the workspace (codes_of). */
+static dq_coded_dot_fn *dot_of(const dq_coded *w) {
+    if ((w->in * w->bits + 7) / 8 + REACH > DQ_WORKSPACE_THREAD / ROWS) return NULL;
+    switch (w->coding) {
+    case DQ_CODING_BITS:
+        return w->group % PAIR ? NULL : dot_by_bits[w->bits];
+    case DQ_CODING_F16:
+        return w->in % PAIR ? NULL : dot_f16;
+    case DQ_CODING_BF16:
+        return w->in % PAIR ? NULL : dot_bf16;
+    default:
+        return dot_by_coding[w->coding];
     }
-DOT(dot_2, DQ_CODING_BITS, 2)
-DOT(dot_3, DQ_CODING_BITS, 3)
-DOT(dot_4, DQ_CODING_BITS, 4)
-DOT(dot_5, DQ_CODING_BITS, 5)
-DOT(dot_6, DQ_CODING_BITS, 6)
-DOT(dot_7, DQ_CODING_BITS, 7)
-DOT(dot_8, DQ_CODING_BITS, 8)
-DOT(dot_q4_0, DQ_CODING_Q4_0, 0)
-DOT(dot_q4_1, DQ_CODING_Q4_1, 0)
-DOT(dot_q5_0, DQ_CODING_Q5_0, 0)
-DOT(dot_q5_1, DQ_CODING_Q5_1, 0)
-DOT(dot_q8_0, DQ_CODING_Q8_0, 0)
-DOT(dot_f16, DQ_CODING_F16, 0)
-DOT(dot_bf16, DQ_CODING_BF16, 0)
-
-typedef void dot_fn(int rows, int tokens, task *k);
-
-/* NULL: the rows are decoded into a buffer first. */
-static dot_fn *dot_of(const dq_coded *w) {
-    static dot_fn *const by_bits[] = {
-        [2] = dot_2, [3] = dot_3, [4] = dot_4, [5] = dot_5, [6] = dot_6, [7] = dot_7, [8] = dot_8};
-    static dot_fn *const by_coding[] = {
-        [DQ_CODING_Q4_0] = dot_q4_0, [DQ_CODING_Q4_1] = dot_q4_1, [DQ_CODING_Q5_0] = dot_q5_0,
-        [DQ_CODING_Q5_1] = dot_q5_1, [DQ_CODING_Q8_0] = dot_q8_0, [DQ_CODING_F16] = dot_f16,
-        [DQ_CODING_BF16] = dot_bf16};
-    if (w->coding == DQ_CODING_BITS) return w->group % PAIR ? NULL : by_bits[w->bits];
-    if (w->coding == DQ_CODING_F16 || w->coding == DQ_CODING_BF16) return w->in % PAIR ? NULL : by_coding[w->coding];
-    return by_coding[w->coding];
 }
 
-static void dot_decoded(int tokens, task *k) {
+static void dot_decoded(int tokens, dq_coded_task *k) {
     const dq_coded *w = k->w;
     dq_vec sum[TOKENS][2];
     for (int t = 0; t < tokens; t++) sum[t][0] = sum[t][1] = dq_vec_zero();
@@ -375,12 +332,13 @@ static void dot_decoded(int tokens, task *k) {
 static const uint8_t *codes_of(const dq_coded *w, int64_t place, uint8_t *space) {
     const uint8_t *codes = (const uint8_t *)w->codes + place * w->row_bytes;
     int64_t bytes = (w->in * w->bits + 7) / 8;
-    if (w->coding != DQ_CODING_BITS || w->row_bytes * (w->out - place) >= bytes + DQ_STREAM_REACH) return codes;
-    memset(space + bytes, 0, DQ_STREAM_REACH);
+    if (w->coding != DQ_CODING_BITS || w->row_bytes * (w->out - place) >= bytes + REACH) return codes;
+    memset(space + bytes, 0, REACH);
     return memcpy(space, codes, (size_t)bytes);
 }
 
-static void put_sums(const dq_coded_product *p, int i, const task *k, int rows, int tokens, int64_t first_token) {
+static void put_sums(const dq_coded_product *p, int i, const dq_coded_task *k, int rows, int tokens,
+                     int64_t first_token) {
     for (int r = 0; r < rows; r++) {
         const int64_t row = dq_coded_row_at(k->w, k->place + r);
         for (int t = 0; t < tokens; t++) {
@@ -391,20 +349,24 @@ static void put_sums(const dq_coded_product *p, int i, const task *k, int rows, 
 }
 
 /* Rows at places [first, end) of weight i. */
-static void multiply_rows(const dq_coded_product *p, int i, int64_t first, int64_t end, uint8_t *space) {
+static void multiply_rows(const dq_coded_product *p, int i, const dq_rounded *x, int64_t first, int64_t end,
+                          uint8_t *space) {
     const dq_coded *w = p->weight[i];
-    dot_fn *f = (w->in * w->bits + 7) / 8 + DQ_STREAM_REACH <= DQ_WORKSPACE_THREAD / ROWS ? dot_of(w) : NULL;
+    const int64_t blocks = w->in / DQ_CODED_BLOCK;
+    dq_coded_dot_fn *f = x->q ? NAME(coded_bytes_dot)(w) : dot_of(w);
     for (int64_t start = 0; start < p->tokens; start += TOKENS) {
         const int tokens = p->tokens - start < TOKENS ? (int)(p->tokens - start) : TOKENS;
         for (int64_t place = first; place < end;) {
             const int rows = f && tokens <= 2 && end - place >= ROWS ? ROWS : 1;
-            task k = {.w = w, .place = place, .x = p->x + start * w->in};
-            for (int r = 0; r < rows; r++)
-                k.codes[r] = codes_of(w, place + r, space + r * (DQ_WORKSPACE_THREAD / ROWS));
-            if (f)
+            dq_coded_task k = {.w = w, .place = place, .x = p->x + start * w->in};
+            if (x->q) k.rounded = (dq_rounded){x->q + start * w->in, x->d + start * blocks, x->total + start * blocks};
+            if (f) {
+                for (int r = 0; r < rows; r++)
+                    k.codes[r] = codes_of(w, place + r, space + r * (DQ_WORKSPACE_THREAD / ROWS));
                 f(rows, tokens, &k);
-            else
+            } else {
                 dot_decoded(tokens, &k);
+            }
             put_sums(p, i, &k, rows, tokens, start);
             place += rows;
         }
@@ -430,12 +392,9 @@ static void multiply_all(const dq_compute *compute, const dq_coded_product *p, c
         int i = 0;
         int64_t at = piece;
         for (; at >= pieces_of(p->weight[i], rows); i++) at -= pieces_of(p->weight[i], rows);
-        const int64_t first = at * rows, left = p->weight[i]->out - first, end = first + (left < rows ? left : rows);
-        uint8_t *space = (uint8_t *)dq_workspace_thread(compute, omp_get_thread_num());
-        if (x[i].q)
-            NAME(coded_bytes_rows)(p, i, &x[i], first, end, space);
-        else
-            multiply_rows(p, i, first, end, space);
+        const int64_t first = at * rows, left = p->weight[i]->out - first;
+        multiply_rows(p, i, &x[i], first, first + (left < rows ? left : rows),
+                      (uint8_t *)dq_workspace_thread(compute, omp_get_thread_num()));
     }
 }
 

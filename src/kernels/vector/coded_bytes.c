@@ -6,33 +6,21 @@
  * unpacked to f32. d and d sum q belong to x and serve all rows. q stands in the order in which codes come out of their
  * registers, which is not that of the columns. A row's sums run block after block in eight parts, added at its end; those of
  * the offsets in one. */
-#include "kernels/vector/coded_bytes.h"
+#include "kernels/vector/coded_task.h"
 
 #include <string.h>
 
 #include "base/half.h"
 #include "kernels/rounded.h"
-#include "kernels/vector/bytes.h"
 #include "kernels/workspace.h"
 
-enum {
-    BLOCK = DQ_CODED_BLOCK,
-    AHEAD = 1024, /* bytes of codes that are fetched ahead */
-    TOKENS = 4,   /* of one pass over the codes */
-    ROWS = 2      /* at once, for one or two tokens */
-};
+enum { BLOCK = DQ_CODED_BLOCK, TOKENS = DQ_CODED_TOKENS, ROWS = DQ_CODED_ROWS };
 _Static_assert(BLOCK == (int)DQ_BYTES && BLOCK == (int)DQ_ROUNDED_BLOCK, "a block of x is a block of codes");
 _Static_assert(DQ_ROUNDED_TOKENS *DQ_ROUNDED_WIDEST *(sizeof(float) + 1 + DQ_CODED_TOGETHER) +
                        DQ_ROUNDED_TOKENS * DQ_ROUNDED_WIDEST / BLOCK * 2 * sizeof(float) <=
                    DQ_WORKSPACE_SHARED,
                "what is made of x fits the workspace");
 _Static_assert(DQ_ROUNDED_WIDEST + DQ_BYTES_REACH <= DQ_WORKSPACE_THREAD / ROWS, "so does a row of codes");
-
-/* Which of the forms: constants once a function is inlined. */
-typedef struct form {
-    dq_coding coding;
-    int bits; /* of BITS */
-} form;
 
 static bool has_bytes(const dq_coded *w) {
     if (w->coding == DQ_CODING_BITS) return w->group % BLOCK == 0;
@@ -41,16 +29,16 @@ static bool has_bytes(const dq_coded *w) {
 
 /* ---- Codes --------------------------------------------------------------------------------------------------------------- */
 
-DQ_INLINE int64_t block_bytes(form f) {
+DQ_INLINE int64_t block_bytes(dq_form f) {
     return f.coding == DQ_CODING_BITS ? 4 * f.bits : dq_coded_block_bytes(f.coding);
 }
 
 /* Codes of 8 bits are centred, and so signed. */
-DQ_INLINE bool is_signed(form f) {
+DQ_INLINE bool is_signed(dq_form f) {
     return f.coding == DQ_CODING_Q8_0 || (f.coding == DQ_CODING_BITS && f.bits == 8);
 }
 
-DQ_INLINE dq_bytes unpack(form f, const uint8_t *block) {
+DQ_INLINE dq_bytes unpack(dq_form f, const uint8_t *block) {
     switch (f.coding) {
     case DQ_CODING_BITS:
         if (f.bits == 2) return dq_bytes_quarters(block);
@@ -91,13 +79,13 @@ DQ_INLINE float scale_at(dq_scale_type type, const void *scales, int64_t at) {
     return dq_bf16_to_f32(((const uint16_t *)scales)[at]);
 }
 
-DQ_INLINE grid stream_grid(form f, const dq_coded *w, int64_t at) {
+DQ_INLINE grid stream_grid(dq_form f, const dq_coded *w, int64_t at) {
     grid g = {scale_at(w->scale_type, w->scales, at), scale_at(w->scale_type, w->offsets, at)};
     if (f.bits == 8) g.offset += 128 * g.scale;
     return g;
 }
 
-DQ_INLINE grid block_grid(form f, const uint8_t *block) {
+DQ_INLINE grid block_grid(dq_form f, const uint8_t *block) {
     grid g = {dq_f16_at(block), 0};
     if (f.coding == DQ_CODING_Q4_1 || f.coding == DQ_CODING_Q5_1) g.offset = dq_f16_at(block + 2);
     if (f.coding == DQ_CODING_Q4_0) g.offset = -8 * g.scale;
@@ -107,34 +95,25 @@ DQ_INLINE grid block_grid(form f, const uint8_t *block) {
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------------------- */
 
-/* Rows at up to ROWS neighbouring places, times up to TOKENS tokens. */
-typedef struct task {
-    const dq_coded *w;
-    int64_t place;              /* of the first */
-    const uint8_t *codes[ROWS]; /* of each row */
-    dq_rounded x;
-    float sum[ROWS][TOKENS];
-} task;
-
 typedef struct sums {
     dq_sums of_codes;
     float of_offsets;
 } sums;
 
-DQ_INLINE void take_block(form f, int tokens, const task *k, int64_t b, const uint8_t *block, grid g,
+DQ_INLINE void take_block(dq_form f, int tokens, const dq_coded_task *k, int64_t b, const uint8_t *block, grid g,
                           sums sum[TOKENS]) {
     const int64_t in = k->w->in, blocks = in / BLOCK;
     const dq_bytes u = unpack(f, block);
     for (int t = 0; t < tokens; t++) {
-        const dq_bytes q = dq_bytes_load(k->x.q + t * in + b * BLOCK);
-        const float factor = g.scale * k->x.d[t * blocks + b];
+        const dq_bytes q = dq_bytes_load(k->rounded.q + t * in + b * BLOCK);
+        const float factor = g.scale * k->rounded.d[t * blocks + b];
         sum[t].of_codes = is_signed(f) ? dq_sums_add_signed(sum[t].of_codes, factor, u, q)
                                        : dq_sums_add(sum[t].of_codes, factor, u, q);
-        if (f.coding != DQ_CODING_Q8_0) sum[t].of_offsets += g.offset * k->x.total[t * blocks + b];
+        if (f.coding != DQ_CODING_Q8_0) sum[t].of_offsets += g.offset * k->rounded.total[t * blocks + b];
     }
 }
 
-DQ_INLINE void dot(form f, int rows, int tokens, task *k) {
+DQ_INLINE void dot(dq_form f, int rows, int tokens, dq_coded_task *k) {
     const dq_coded *w = k->w;
     const int64_t blocks = w->in / BLOCK, size = block_bytes(f);
     const int64_t together = f.coding == DQ_CODING_BITS ? w->group / BLOCK : 1; /* blocks of one scale */
@@ -149,7 +128,7 @@ DQ_INLINE void dot(form f, int rows, int tokens, task *k) {
         for (int64_t b = first; b < first + together; b++)
             for (int r = 0; r < rows; r++) {
                 const uint8_t *block = k->codes[r] + b * size;
-                __builtin_prefetch(block + AHEAD);
+                __builtin_prefetch(block + DQ_CODED_AHEAD);
                 take_block(f, tokens, k, b, block, g[r], sum[r]);
             }
     }
@@ -157,81 +136,10 @@ DQ_INLINE void dot(form f, int rows, int tokens, task *k) {
         for (int t = 0; t < tokens; t++) k->sum[r][t] = dq_sums_total(sum[r][t].of_codes) + sum[r][t].of_offsets;
 }
 
-/* One function for each form, which has the cases of rows and tokens in it. */
-#define DOT(name, ...)                                                                                                 \
-    static void name(int rows, int tokens, task *k) {                                                                  \
-        const form f = {__VA_ARGS__};                                                                                  \
-        if (rows == 2 && tokens == 1)                                                                                  \
-            dot(f, 2, 1, k);                                                                                           \
-        else if (rows == 2)                                                                                            \
-            dot(f, 2, 2, k);                                                                                           \
-        else if (tokens == 1)                                                                                          \
-            dot(f, 1, 1, k);                                                                                           \
-        else if (tokens == 2)                                                                                          \
-            dot(f, 1, 2, k);                                                                                           \
-        else if (tokens == 3)                                                                                          \
-            dot(f, 1, 3, k);                                                                                           \
-        else                                                                                                           \
-            dot(f, 1, 4, k);                                                                                           \
-    }
-DOT(dot_2, DQ_CODING_BITS, 2)
-DOT(dot_3, DQ_CODING_BITS, 3)
-DOT(dot_4, DQ_CODING_BITS, 4)
-DOT(dot_5, DQ_CODING_BITS, 5)
-DOT(dot_6, DQ_CODING_BITS, 6)
-DOT(dot_7, DQ_CODING_BITS, 7)
-DOT(dot_8, DQ_CODING_BITS, 8)
-DOT(dot_q4_0, DQ_CODING_Q4_0, 0)
-DOT(dot_q4_1, DQ_CODING_Q4_1, 0)
-DOT(dot_q5_0, DQ_CODING_Q5_0, 0)
-DOT(dot_q5_1, DQ_CODING_Q5_1, 0)
-DOT(dot_q8_0, DQ_CODING_Q8_0, 0)
+DQ_CODED_DOTS(dot)
 
-typedef void dot_fn(int rows, int tokens, task *k);
-
-static dot_fn *dot_of(const dq_coded *w) {
-    static dot_fn *const by_bits[] = {
-        [2] = dot_2, [3] = dot_3, [4] = dot_4, [5] = dot_5, [6] = dot_6, [7] = dot_7, [8] = dot_8};
-    static dot_fn *const by_coding[] = {[DQ_CODING_Q4_0] = dot_q4_0,
-                                        [DQ_CODING_Q4_1] = dot_q4_1,
-                                        [DQ_CODING_Q5_0] = dot_q5_0,
-                                        [DQ_CODING_Q5_1] = dot_q5_1,
-                                        [DQ_CODING_Q8_0] = dot_q8_0};
-    return w->coding == DQ_CODING_BITS ? by_bits[w->bits] : by_coding[w->coding];
-}
-
-/* The codes of a row. A stream's vectors read a little beyond them: of the last row that would be beyond the matrix, so it
- * is copied. */
-static const uint8_t *codes_of(const dq_coded *w, int64_t place, uint8_t *space) {
-    const uint8_t *codes = (const uint8_t *)w->codes + place * w->row_bytes;
-    const int64_t bytes = (w->in * w->bits + 7) / 8;
-    if (w->coding != DQ_CODING_BITS || w->row_bytes * (w->out - place) >= bytes + DQ_BYTES_REACH) return codes;
-    memset(space + bytes, 0, DQ_BYTES_REACH);
-    return memcpy(space, codes, (size_t)bytes);
-}
-
-void NAME(coded_bytes_rows)(const dq_coded_product *p, int i, const dq_rounded *x, int64_t first, int64_t end,
-                            uint8_t *space) {
-    const dq_coded *w = p->weight[i];
-    dot_fn *of_form = dot_of(w);
-    for (int64_t start = 0; start < p->tokens; start += TOKENS) {
-        const int tokens = p->tokens - start < TOKENS ? (int)(p->tokens - start) : TOKENS;
-        const int64_t blocks = w->in / BLOCK;
-        for (int64_t place = first; place < end;) {
-            const int rows = tokens <= 2 && end - place >= ROWS ? ROWS : 1;
-            task k = {
-                .w = w, .place = place, .x = {x->q + start * w->in, x->d + start * blocks, x->total + start * blocks}};
-            for (int r = 0; r < rows; r++)
-                k.codes[r] = codes_of(w, place + r, space + r * (DQ_WORKSPACE_THREAD / ROWS));
-            of_form(rows, tokens, &k);
-            for (int r = 0; r < rows; r++)
-                for (int t = 0; t < tokens; t++) {
-                    float *y = p->y[i] + (start + t) * w->out + dq_coded_row_at(w, place + r);
-                    *y = p->accumulate ? *y + k.sum[r][t] : k.sum[r][t];
-                }
-            place += rows;
-        }
-    }
+dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w) {
+    return w->coding == DQ_CODING_BITS ? dot_by_bits[w->bits] : dot_by_coding[w->coding];
 }
 
 /* ---- x ------------------------------------------------------------------------------------------------------------------- */
