@@ -82,6 +82,15 @@ static dlqat_status leave_out_phase1(const dlqat_options *compare, dlqat_options
     return dlqat_options_set(options, "phase1-steps", "0", error);
 }
 
+/* A recipe that trains nothing is quantize's: an option that only training has would be dropped there. */
+static dlqat_status check_untrained(const char *entry, size_t length, dlqat_error *error) {
+    dlqat_options *options = dlqat_options_new(DLQAT_QUANTIZE);
+    if (!options) return dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the options");
+    dlqat_status status = apply_entry(options, entry, length, error);
+    dlqat_options_free(options);
+    return status;
+}
+
 dlqat_status dq_entry_options(const dlqat_options *compare, const char *entry, size_t length, dlqat_options **out,
                               dq_recipe *recipe, dlqat_error *error) {
     dlqat_options *options;
@@ -98,6 +107,7 @@ dlqat_status dq_entry_options(const dlqat_options *compare, const char *entry, s
         snprintf(where, sizeof where, "--methods %.*s", (int)(length < 200 ? length : 200), entry);
         if (status != DLQAT_OK) dq_fail_in(error, status, where);
     }
+    if (status == DLQAT_OK && !recipe->trains) status = check_untrained(entry, length, error);
     if (status == DLQAT_OK)
         *out = options;
     else

@@ -32,6 +32,9 @@ grep -q 'again/dlqat was made with another max_steps' "$scratch/err" || fail "co
 run compare --model "$model" --data "$rows" --out "$scratch/none" --methods "dlqat,qalora:range=adaptive"
 [ "$code" = 2 ] || fail "compare with an impossible entry: exit code $code"
 grep -q 'error: --methods qalora:range=adaptive: ' "$scratch/err" || fail "compare: $(cat "$scratch/err")"
+run compare --model "$model" --data "$rows" --out "$scratch/none" --methods "dlqat,rtn:base-storage=int8"
+grep -q 'error: --methods: --base-storage is an option of train, not of quantize' "$scratch/err" ||
+    fail "compare: $(cat "$scratch/err")"
 [ ! -e "$scratch/none" ] || fail "compare with an impossible entry began all the same"
 # --phase1-steps is for those that have a phase 1.
 run compare --model "$model" --data "$rows" --out "$scratch/phases" --bits 3 --group-size 32 --batch-size 2 --threads 1 \
