@@ -32,7 +32,7 @@ grep -q 'again/dlqat was made with another max_steps' "$scratch/err" || fail "co
 run compare --model "$model" --data "$rows" --out "$scratch/none" --methods "dlqat,qalora:range=adaptive"
 [ "$code" = 2 ] || fail "compare with an impossible entry: exit code $code"
 grep -q 'error: --methods qalora:range=adaptive: ' "$scratch/err" || fail "compare: $(cat "$scratch/err")"
-run compare --model "$model" --data "$rows" --out "$scratch/none" --methods "dlqat,rtn:base-storage=int8"
+run compare --model "$model" --data "$rows" --out "$scratch/none" --max-steps 1 --methods "dlqat,rtn:base-storage=int8"
 grep -q 'error: --methods: --base-storage is an option of train, not of quantize' "$scratch/err" ||
     fail "compare: $(cat "$scratch/err")"
 [ ! -e "$scratch/none" ] || fail "compare with an impossible entry began all the same"
