@@ -180,9 +180,10 @@ static const dq_option_row table[] = {
     REAL("top-p", top_p, "1", DBL_MIN, 1, DLQAT_GENERATE, TEXT,
          "Draw from the smallest set of the likeliest tokens that has this probability."),
     INTEGER("seed", seed, "N", "42", 0, SEED_MAX, DLQAT_GENERATE, TEXT, "Of the draws."),
-    CHOICE(
-        "activations", activations, "f32|int8", "f32", DLQAT_GENERATE, 0, MACHINE,
-        "What packed weights are multiplied with, a token at a time: int8 rounds it in blocks of 32, and is faster."),
+    CHOICE("activations", activations, "f32|int8", "f32", DLQAT_GENERATE, 0, MACHINE,
+           "What packed weights are multiplied with, a few tokens at a time: int8 rounds it in blocks of 32, and is "
+           "faster. "
+           "No effect on weights that are not packed."),
     FLAG("no-special", no_special, DLQAT_TOKENIZE, TEXT, "Add no BOS or EOS; with --decode leave special tokens out."),
     FLAG("lines", lines, DLQAT_TOKENIZE, TEXT, "Each line is a text of its own."),
     FLAG("decode", decode, DLQAT_TOKENIZE, TEXT, "From ids to text."),

@@ -112,5 +112,9 @@ dlqat_status dlqat_options_check(const dlqat_options *options, dlqat_error *erro
             error, "--export-dtype bf16 goes with --format hf alone: mlx and gguf hold the trained grid as it is");
     if (command == DLQAT_GENERATE && s->raw && (s->system || s->template_name))
         return contradict(error, "--raw takes the prompt as it is: it excludes --system and --template");
+    if (command == DLQAT_GENERATE && strcmp(s->activations, "int8") == 0 && s->resident_weights &&
+        strcmp(s->resident_weights, "on") == 0)
+        return contradict(
+            error, "--activations int8 is for packed weights: --resident-weights on leaves none; take off or auto");
     return DLQAT_OK;
 }

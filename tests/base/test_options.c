@@ -270,6 +270,10 @@ static void checks(void **state) {
         {DLQAT_EXPORT, "--export-dtype", {"model", "m", "out", "o", "format", "mlx", "export-dtype", "bf16"}},
         {DLQAT_EXPORT, NULL, {"model", "m", "out", "o", "format", "hf", "export-dtype", "bf16"}},
         {DLQAT_GENERATE, "--raw", {"model", "m", "prompt", "p", "raw", "true", "system", "s"}},
+        {DLQAT_GENERATE,
+         "--resident-weights on leaves none",
+         {"model", "m", "prompt", "p", "activations", "int8", "resident-weights", "on"}},
+        {DLQAT_GENERATE, NULL, {"model", "m", "prompt", "p", "activations", "int8", "resident-weights", "off"}},
         {DLQAT_COMPARE, NULL, {BASE}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
