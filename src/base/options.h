@@ -46,6 +46,7 @@ typedef struct dq_settings {
     int64_t max_steps;
     int64_t phase1_steps; /* DQ_AUTO: min(1000, max_steps / 5) where the recipe has a phase 1 */
     int64_t batch_size, gradient_accumulation_steps;
+    int64_t tokens_at_once; /* DQ_AUTO: as the memory plan says */
     double learning_rate;                             /* NaN: the recipe's */
     char *lr_scheduler_type;                          /* constant | cosine | linear; NULL: the recipe's */
     int64_t warmup_steps;                             /* DQ_AUTO: from the warm-up ratio */

@@ -144,11 +144,13 @@ static void print_item(dq_buffer *out, const char *name, size_t bytes, const cha
     dq_buffer_format(out, "%-26s%12.2f  %s\n", name, (double)bytes / 1048576, note);
 }
 
-static void print_plan(dq_buffer *out, const dq_plan *plan, const dq_settings *s, bool exact) {
-    dq_buffer_format(out,
-                     "\nA run of %s: %lld rows of at most %lld tokens in a micro-batch, %s %lld tokens; %d threads\n",
-                     s->method, (long long)s->batch_size, (long long)s->max_length,
-                     exact ? "of these data" : "at the most", (long long)plan->capacity, plan->threads);
+static void print_plan(dq_buffer *out, const dq_plan *plan, const dq_settings *s, const dq_feed_sizes *sizes) {
+    dq_buffer_format(
+        out,
+        "\nA run of %s: %lld rows of at most %lld tokens in a micro-batch, %s %lld tokens, %lld at once; %d "
+        "threads\n",
+        s->method, (long long)s->batch_size, (long long)s->max_length, s->data ? "of these data" : "at the most",
+        (long long)sizes->micro_batch, (long long)plan->capacity, plan->threads);
     dq_buffer_format(out, "%-26s%12s\n", "memory", "MiB");
     print_item(out, "frozen weights", plan->weights, "as the file holds them, mapped");
     if (plan->base) print_item(out, "frozen weights, encoded", plan->base, "8 bits");
@@ -164,24 +166,25 @@ static void print_plan(dq_buffer *out, const dq_plan *plan, const dq_settings *s
     print_item(out, "total", plan->total, "");
     if (plan->available)
         dq_buffer_format(out, "%-26s%12.2f  %s\n", "available", (double)plan->available / 1048576,
-                         plan->fits ? "it fits" : "it does not fit: lower --batch-size or --max-length");
+                         plan->fits ? "it fits" : "it does not fit: lower --tokens-at-once or --max-length");
 }
 
 static dlqat_status plan_run(dq_session *session, const dlqat_options *options, dq_buffer *out, dlqat_error *error) {
     const dq_settings *s = session->settings;
-    int64_t capacity;
+    dq_feed_sizes sizes = {.row = s->max_length};
     if (s->data) {
         DQ_TRY(dq_session_open_data(session, error));
-        DQ_TRY(dq_trainer_capacity(options, &session->data, session->held_out.rows ? &session->held_out : NULL,
-                                   &capacity, error));
-    } else if (__builtin_mul_overflow(s->batch_size, s->max_length, &capacity) || capacity > INT32_MAX) {
+        DQ_TRY(dq_feed_measure(&sizes, options, &session->data, session->held_out.rows ? &session->held_out : NULL,
+                               error));
+    } else if (__builtin_mul_overflow(s->batch_size, s->max_length, &sizes.micro_batch) ||
+               sizes.micro_batch > INT32_MAX) {
         return dq_fail(error, DLQAT_ERROR_USAGE,
                        "--batch-size %lld of --max-length %lld are more tokens than a micro-batch can have",
                        (long long)s->batch_size, (long long)s->max_length);
     }
     dq_plan plan;
-    DQ_TRY(dq_plan_make(&plan, session->model, options, capacity, &session->compute, error));
-    print_plan(out, &plan, s, s->data != NULL);
+    DQ_TRY(dq_plan_make(&plan, session->model, options, &sizes, &session->compute, error));
+    print_plan(out, &plan, s, &sizes);
     return DLQAT_OK;
 }
 

@@ -55,16 +55,17 @@ static dlqat_status write_record(const run *r, const dlqat_options *options, dlq
 static dlqat_status open_trainer(run *r, const dlqat_options *options, dlqat_error *error) {
     dq_session *s = &r->session;
     const dq_dataset *held_out = s->held_out.rows ? &s->held_out : NULL;
-    int64_t capacity;
+    dq_feed_sizes sizes;
     dq_plan plan;
-    DQ_TRY(dq_trainer_capacity(options, &s->data, held_out, &capacity, error));
-    DQ_TRY(dq_plan_make(&plan, s->model, options, capacity, &s->compute, error));
+    DQ_TRY(dq_feed_measure(&sizes, options, &s->data, held_out, error));
+    DQ_TRY(dq_plan_make(&plan, s->model, options, &sizes, &s->compute, error));
     dq_trainer_options with = {.model = s->model,
                                .data = &s->data,
                                .held_out = held_out,
                                .compute = &s->compute,
                                .resident = plan.resident,
-                               .checkpoint = plan.checkpoint};
+                               .checkpoint = plan.checkpoint,
+                               .at_once = plan.at_once};
     DQ_TRY(dq_trainer_open(&r->trainer, options, &with, error));
     const dq_quantizer_set *set = dq_trainer_quantizers(r->trainer);
     const dq_trainer_state *state = dq_trainer_get_state(r->trainer);
@@ -74,12 +75,16 @@ static dlqat_status open_trainer(run *r, const dlqat_options *options, dlqat_err
             (long long)(state->max_steps - state->phase1_steps),
             100.0 * (double)dq_quantizer_set_trainable(set, 2) / (double)dq_model_parameters(s->model),
             (unsigned long long)dq_model_parameters(s->model));
-    dq_note(r->callbacks,
-            "memory plan: %.2f GB besides %.2f GB of mapped weights; W_hat %s, activations %s; %s kernels, %d threads",
-            (double)plan.total / 1e9, (double)plan.weights / 1e9, plan.resident ? "kept" : "made per use",
-            plan.checkpoint ? "recomputed" : "kept", s->compute.kernels->name, s->compute.threads);
+    dq_note(
+        r->callbacks,
+        "memory plan: %.2f GB besides %.2f GB of mapped weights; W_hat %s, activations of %lld tokens at once %s; %s "
+        "kernels, %d threads",
+        (double)(plan.total - plan.weights) / 1e9, (double)plan.weights / 1e9, plan.resident ? "kept" : "made per use",
+        (long long)plan.capacity, plan.checkpoint ? "recomputed" : "kept", s->compute.kernels->name,
+        s->compute.threads);
     if (!plan.fits)
-        dq_warn(r->callbacks, "the plan exceeds the available memory of %.2f GB: choose a smaller batch or length",
+        dq_warn(r->callbacks,
+                "the plan exceeds the available memory of %.2f GB: choose a lower --tokens-at-once or --max-length",
                 (double)plan.available / 1e9);
     return DLQAT_OK;
 }

@@ -46,9 +46,7 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     plan->scratch = set.scratch;
     plan->workspace = dq_workspace_bytes(plan->threads);
     /* dq_batch: ids, position, row_start, label */
-    size_t tokens = 4 * sizeof(int32_t) * (size_t)plan->capacity;
-    int64_t accumulation = dq_options_settings(options)->gradient_accumulation_steps;
-    if (__builtin_mul_overflow(tokens, (size_t)accumulation, &plan->batch)) plan->batch = SIZE_MAX;
+    if (__builtin_mul_overflow(4 * sizeof(int32_t), (size_t)plan->capacity, &plan->batch)) plan->batch = SIZE_MAX;
 
     const size_t items[] = {plan->weights,     plan->base,    plan->what,      plan->parameters, plan->optimizer,
                             plan->activations, plan->scratch, plan->workspace, plan->batch,      plan->logits};
@@ -57,8 +55,7 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
         if (items[i] > SIZE_MAX - plan->total)
             return dq_fail(
                 error, DLQAT_ERROR_MEMORY,
-                "a micro-batch of %lld tokens needs more memory than can be addressed: lower --batch-size or "
-                "--max-length",
+                "%lld tokens at once need more memory than can be addressed: lower --batch-size or --max-length",
                 (long long)plan->capacity);
         plan->total += items[i];
     }
@@ -71,7 +68,23 @@ static bool admits(const char *choice, bool value) {
     return !choice || (strcmp(choice, "on") == 0) == value;
 }
 
-dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+/* Bytes of the activations of one token, all kept. */
+static size_t bytes_of_token(const dq_model *model) {
+    enum { FEW = 1024, MANY = 2 * FEW }; /* the same number of logits */
+    const dq_pass_options few = {.capacity = FEW, .training = true}, many = {.capacity = MANY, .training = true};
+    return (dq_pass_bytes(model, &many) - dq_pass_bytes(model, &few)) / FEW;
+}
+
+/* --tokens-at-once, or as many as take the memory that the model's weights would take in f32, but not so few that what a piece
+ * costs whatever its size (every tile of W_hat is decoded, every dW reduced) is seen. The memory that is available must not
+ * decide: it changes the order of sums, and a run that is continued elsewhere shall come to the same bits. */
+static int64_t tokens_at_once(const dq_model *model, const dq_settings *settings) {
+    if (settings->tokens_at_once != DQ_AUTO) return settings->tokens_at_once;
+    uint64_t tokens = dq_model_parameters(model) * sizeof(float) / bytes_of_token(model);
+    return tokens > DQ_PLAN_TOKENS ? (int64_t)tokens : DQ_PLAN_TOKENS;
+}
+
+dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
                             const dq_compute *compute, uint64_t available, dlqat_error *error) {
     const dq_settings *settings = dq_options_settings(options);
     /* Fastest first: making W_hat anew for each block costs more than a second forward. */
@@ -79,7 +92,8 @@ dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options 
         bool resident, checkpoint;
     } ways[] = {{true, false}, {true, true}, {false, false}, {false, true}};
 
-    *plan = (dq_plan){.capacity = capacity, .threads = compute->threads, .available = available};
+    *plan = (dq_plan){.at_once = tokens_at_once(model, settings), .threads = compute->threads, .available = available};
+    plan->capacity = dq_feed_capacity(sizes, plan->at_once);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         if (!admits(settings->resident_weights, ways[i].resident)) continue;
         if (!admits(settings->checkpoint_activations, ways[i].checkpoint)) continue;
@@ -91,7 +105,7 @@ dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options 
     return DLQAT_OK;
 }
 
-dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
                           const dq_compute *compute, dlqat_error *error) {
-    return dq_plan_within(plan, model, options, capacity, compute, dq_available_memory_bytes(), error);
+    return dq_plan_within(plan, model, options, sizes, compute, dq_available_memory_bytes(), error);
 }

@@ -4,6 +4,7 @@
 #define DQ_TRAIN_PLAN_H
 
 #include "kernels/kernels.h"
+#include "train/feed.h"
 #include "train/quantizer_set.h"
 
 typedef struct dq_plan {
@@ -14,7 +15,8 @@ typedef struct dq_plan {
     bool checkpoint; /* of each block its input alone is kept; the backward recomputes the rest */
     bool fits;       /* total is within the available memory (true where the system does not say how much that is) */
 
-    int64_t capacity; /* tokens of the largest micro-batch */
+    int64_t at_once;  /* tokens that go through the model at one time, at most; 0: whole micro-batches */
+    int64_t capacity; /* tokens of the largest piece that there can be */
     int threads;
 
     /* Bytes. */
@@ -27,20 +29,22 @@ typedef struct dq_plan {
     size_t logits;      /* one chunk of them */
     size_t scratch;     /* of the quantizers' backward */
     size_t workspace;   /* of the kernels */
-    size_t batch;       /* ids, positions and labels of a step's micro-batches */
+    size_t batch;       /* ids, positions and labels of a piece */
     size_t total;
     uint64_t available; /* before the run; 0: unknown */
 } dq_plan;
 
+/* --tokens-at-once auto: no fewer than this. */
+#define DQ_PLAN_TOKENS 512
 /* An automatic decision leaves room for the system's own caches and for other programs. */
 #define DQ_PLAN_SHARE 0.6
 
-/* capacity: tokens of the largest micro-batch, at most batch_size * max_length. options: of train, compare or info. Opens nothing
- * and allocates nothing that lasts. */
-dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+/* sizes: at most batch_size * max_length and max_length. options: of train, compare or info. Opens nothing and allocates nothing
+ * that lasts. */
+dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
                           const dq_compute *compute, dlqat_error *error);
 /* The same for a machine with so many bytes available; 0: unknown. */
-dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, int64_t capacity,
+dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
                             const dq_compute *compute, uint64_t available, dlqat_error *error);
 
 /* Bytes of a weight in its file. */

@@ -11,9 +11,7 @@ struct dq_trainer {
     dq_trainer_options with;
     dq_quantizer_set set;
     dq_pass *pass;
-    dq_order order;
-    dq_batch *batch; /* [accumulation] */
-    int64_t accumulation;
+    dq_feed feed;
     dq_schedule schedule;
     dq_gradients gradients;
     dq_trained trained; /* by the phase of the step that runs */
@@ -43,29 +41,6 @@ dlqat_status dq_resolve_steps(const dq_recipe *recipe, const dlqat_options *opti
     return DLQAT_OK;
 }
 
-static size_t row_tokens(const dq_dataset *data, size_t row) {
-    return data->begin[row + 1] - data->begin[row];
-}
-
-dlqat_status dq_trainer_capacity(const dlqat_options *options, const dq_dataset *data, const dq_dataset *held_out,
-                                 int64_t *capacity, dlqat_error *error) {
-    const dq_settings *set = dq_options_settings(options);
-    dq_order order;
-    DQ_TRY(dq_order_open(&order, data->rows, (uint64_t)set->seed, !set->no_shuffle, error));
-    uint64_t batches = (uint64_t)(set->max_steps * set->gradient_accumulation_steps), position = 0;
-    size_t most = 0;
-    for (uint64_t i = 0; i < batches; i++) {
-        size_t tokens = 0;
-        for (int64_t r = 0; r < set->batch_size; r++) tokens += row_tokens(data, dq_order_row(&order, position++));
-        if (most < tokens) most = tokens;
-    }
-    for (size_t row = 0; held_out && row < held_out->rows; row++)
-        if (most < row_tokens(held_out, row)) most = row_tokens(held_out, row);
-    dq_order_close(&order);
-    *capacity = (int64_t)most;
-    return DLQAT_OK;
-}
-
 /* The weight gradient of a linear goes straight into the gradients of its quantizer's parameters. */
 static void take_gradient(void *user, const dq_compute *compute, int index, const float *dy, const float *x,
                           int64_t T) {
@@ -84,7 +59,9 @@ dlqat_status dq_trainer_open(dq_trainer **out, const dlqat_options *options, con
     trainer->with = *with;
     dq_trainer_state *state = &trainer->state;
     dlqat_status status;
-    DQ_TRY_GOTO(status, dq_trainer_capacity(options, with->data, with->held_out, &state->capacity, error), failed);
+    dq_feed_sizes sizes;
+    DQ_TRY_GOTO(status, dq_feed_measure(&sizes, options, with->data, with->held_out, error), failed);
+    state->capacity = dq_feed_capacity(&sizes, with->at_once);
     dq_quantizer_set_options how = {
         .training = true, .resident = with->resident, .threads = with->compute->threads, .capacity = state->capacity};
     DQ_TRY_GOTO(status, dq_quantizer_set_open(&trainer->set, with->model, options, &how, with->compute, error), failed);
@@ -99,18 +76,7 @@ dlqat_status dq_trainer_open(dq_trainer **out, const dlqat_options *options, con
     state->held = trainer->set.held;
     state->groups = trainer->set.groups;
     trainer->schedule = (dq_schedule){recipe->schedule, recipe->learning_rate, state->warmup_steps, state->max_steps};
-    DQ_TRY_GOTO(
-        status,
-        dq_order_open(&trainer->order, with->data->rows, (uint64_t)settings->seed, !settings->no_shuffle, error),
-        failed);
-    trainer->accumulation = settings->gradient_accumulation_steps;
-    trainer->batch = calloc((size_t)trainer->accumulation, sizeof *trainer->batch);
-    if (!trainer->batch) {
-        status = dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for %lld batches", (long long)trainer->accumulation);
-        goto failed;
-    }
-    for (int64_t i = 0; i < trainer->accumulation; i++)
-        DQ_TRY_GOTO(status, dq_batch_open(&trainer->batch[i], (size_t)state->capacity, error), failed);
+    DQ_TRY_GOTO(status, dq_feed_open(&trainer->feed, options, with->data, &sizes, with->at_once, error), failed);
     dq_pass_options pass = {.capacity = state->capacity, .training = true, .checkpoint = with->checkpoint};
     DQ_TRY_GOTO(status, dq_pass_open(&trainer->pass, with->model, &pass, error), failed);
     trainer->gradients = (dq_gradients){.user = trainer, .linear = take_gradient};
@@ -125,9 +91,7 @@ failed:
 void dq_trainer_close(dq_trainer *trainer) {
     if (!trainer) return;
     dq_pass_close(trainer->pass);
-    for (int64_t i = 0; trainer->batch && i < trainer->accumulation; i++) dq_batch_close(&trainer->batch[i]);
-    free(trainer->batch);
-    dq_order_close(&trainer->order);
+    dq_feed_close(&trainer->feed);
     dq_quantizer_set_close(&trainer->set);
     free(trainer);
 }
@@ -175,22 +139,6 @@ static void update(dq_trainer *trainer, dq_parameter *p, void *user) {
     compute->kernels->adamw(compute, user, p->value, p->moment1, p->moment2, p->gradient, p->rows * p->columns);
 }
 
-/* The rows of step `step`, in its micro-batches; returns the label tokens of all. */
-static uint64_t fill_batches(dq_trainer *trainer, int64_t step, uint64_t *tokens) {
-    int64_t rows = trainer->settings->batch_size;
-    uint64_t position = (uint64_t)(step - 1) * (uint64_t)(rows * trainer->accumulation), labels = 0;
-    *tokens = 0;
-    for (int64_t i = 0; i < trainer->accumulation; i++) {
-        dq_batch *batch = &trainer->batch[i];
-        dq_batch_clear(batch);
-        for (int64_t r = 0; r < rows; r++)
-            dq_batch_add(batch, trainer->with.data, dq_order_row(&trainer->order, position++));
-        labels += batch->labels;
-        *tokens += batch->tokens;
-    }
-    return labels;
-}
-
 dlqat_status dq_trainer_step(dq_trainer *trainer, dq_step_record *record, dlqat_error *error) {
     const dq_compute *compute = trainer->with.compute;
     const dq_recipe *recipe = &trainer->set.recipe;
@@ -207,11 +155,10 @@ dlqat_status dq_trainer_step(dq_trainer *trainer, dq_step_record *record, dlqat_
     /* The optimizer starts afresh with each phase. */
     if (step == phase_begin + 1) each_trained(trainer, clear_moments, NULL);
     each_trained(trainer, clear_gradient, NULL);
-    record->labels = fill_batches(trainer, step, &record->tokens);
+    dq_feed_step(&trainer->feed, step, &record->tokens, &record->labels);
     float scale = 1.0f / (float)record->labels;
     double loss = 0.0;
-    for (int64_t i = 0; i < trainer->accumulation; i++) {
-        const dq_batch *batch = &trainer->batch[i];
+    for (const dq_batch *batch; (batch = dq_feed_next(&trainer->feed));) {
         double sum;
         DQ_TRY(dq_pass_forward(trainer->pass, compute, batch, error));
         DQ_TRY(dq_pass_loss(trainer->pass, compute, batch, true, scale, &sum, NULL, error));
@@ -255,7 +202,7 @@ dlqat_status dq_trainer_step(dq_trainer *trainer, dq_step_record *record, dlqat_
 
 dlqat_status dq_trainer_evaluate(dq_trainer *trainer, double *loss, dlqat_error *error) {
     const dq_dataset *data = trainer->with.held_out;
-    dq_batch *batch = &trainer->batch[0];
+    dq_batch *batch = &trainer->feed.batch;
     double total = 0.0;
     uint64_t labels = 0;
     for (size_t row = 0; row < data->rows;) {

@@ -1,12 +1,13 @@
-/* The training step: rows in order -> packed batches -> forward -> loss -> backward -> AdamW -> refreshed weights.
+/* The training step: rows in order -> packed pieces (feed.h) -> forward -> loss -> backward -> AdamW -> refreshed weights.
  *
  * Step k = 1 .. max_steps. Phase 1 (steps 1 .. phase1_steps) trains s and b; phase 2 what the recipe says, with a fresh
- * optimizer. The rows of step k are positions (k-1) R .. k R - 1 of the data's order, R = batch_size * accumulation; so the
- * state of a run is its parameters, its moments, and k. The loss is the mean over the label tokens of the whole step. */
+ * optimizer. The state of a run is its parameters, its moments, and k. The loss is the mean over the label tokens of the whole
+ * step. */
 #ifndef DQ_TRAIN_TRAINER_H
 #define DQ_TRAIN_TRAINER_H
 
 #include "model/pass.h"
+#include "train/feed.h"
 #include "train/quantizer_set.h"
 #include "train/schedule.h"
 
@@ -24,7 +25,7 @@ typedef struct dq_step_record {
 typedef struct dq_trainer_state {
     int64_t step; /* steps done */
     int64_t max_steps, phase1_steps, warmup_steps;
-    int64_t capacity; /* tokens of the largest micro-batch */
+    int64_t capacity; /* tokens of the largest piece that goes through the model */
     int64_t held, groups;
     uint64_t tokens;       /* seen since step 0 */
     double loss_sum;       /* over the steps done, for the mean */
@@ -37,12 +38,13 @@ typedef struct dq_trainer_state {
 dlqat_status dq_resolve_steps(const dq_recipe *recipe, const dlqat_options *options, int64_t *phase1_steps,
                               int64_t *warmup_steps, dlqat_error *error);
 
-/* model, data, held_out (may be NULL) and compute are borrowed until close. resident, checkpoint: as planned. */
+/* model, data, held_out (may be NULL) and compute are borrowed until close. The rest: as planned. */
 typedef struct dq_trainer_options {
     dq_model *model;
     const dq_dataset *data, *held_out;
     const dq_compute *compute;
     bool resident, checkpoint;
+    int64_t at_once; /* tokens; 0: micro-batches stay whole */
 } dq_trainer_options;
 
 dlqat_status dq_trainer_open(dq_trainer **trainer, const dlqat_options *options, const dq_trainer_options *with,
@@ -56,9 +58,5 @@ dlqat_status dq_trainer_evaluate(dq_trainer *trainer, double *loss, dlqat_error 
 
 dq_trainer_state *dq_trainer_get_state(dq_trainer *trainer);
 dq_quantizer_set *dq_trainer_quantizers(dq_trainer *trainer);
-
-/* The tokens of the largest micro-batch of the run, and of the longest held-out row. */
-dlqat_status dq_trainer_capacity(const dlqat_options *options, const dq_dataset *data, const dq_dataset *held_out,
-                                 int64_t *capacity, dlqat_error *error);
 
 #endif

@@ -32,7 +32,8 @@ static void close_setup(setup *s) {
 static dq_plan plan_within(setup *s, uint64_t available) {
     dlqat_error error;
     dq_plan plan;
-    assert_ok(dq_plan_within(&plan, s->model, s->options, TOKENS, &s->compute, available, &error));
+    const dq_feed_sizes sizes = {.micro_batch = TOKENS, .row = 64};
+    assert_ok(dq_plan_within(&plan, s->model, s->options, &sizes, &s->compute, available, &error));
     return plan;
 }
 
@@ -121,21 +122,49 @@ static void planned_is_taken(void **state) {
     }
 }
 
+/* The bound is what is asked for, or follows from the model; never from the memory that is there, which may be another when the
+ * run goes on. Activations follow it; a row is never cut. */
+static void tokens_at_once_bound_the_activations(void **state) {
+    (void)state;
+    dlqat_error error;
+    setup s = open_setup();
+    dq_feed_sizes sizes = {.micro_batch = 100000, .row = 64};
+    dq_plan automatic, asked, scarce;
+    assert_ok(dq_plan_within(&automatic, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_int_equal(automatic.at_once,
+                     512); /* the weights of so small a model are as large as the activations of 15 tokens */
+    assert_int_equal(automatic.capacity, 512);
+    assert_ok(dq_plan_within(&scarce, s.model, s.options, &sizes, &s.compute, 1 << 20, &error));
+    assert_int_equal(scarce.at_once, 512);
+    assert_ok(dlqat_options_set(s.options, "tokens-at-once", "100", &error));
+    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_int_equal(asked.capacity, 100);
+    dq_pass_options pass = {.capacity = 100, .training = true};
+    assert_int_equal(asked.activations + asked.logits, dq_pass_bytes(s.model, &pass));
+    sizes.row = 200;
+    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_int_equal(asked.capacity, 200);
+    sizes.micro_batch = sizes.row = 64;
+    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_int_equal(asked.capacity, 64);
+    close_setup(&s);
+}
+
 static void absurd_batches_are_refused(void **state) {
     (void)state;
     dlqat_error error;
     setup s = open_setup();
     dq_plan plan;
-    assert_fails(dq_plan_within(&plan, s.model, s.options, INT64_MAX / 64, &s.compute, 0, &error), DLQAT_ERROR_MEMORY,
-                 "--batch-size");
+    const dq_feed_sizes sizes = {.micro_batch = INT64_MAX / 64, .row = INT64_MAX / 64};
+    assert_fails(dq_plan_within(&plan, s.model, s.options, &sizes, &s.compute, 0, &error), DLQAT_ERROR_MEMORY,
+                 "--max-length");
     close_setup(&s);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(total_is_the_sum),
-        cmocka_unit_test(less_memory_costs_speed_in_order),
-        cmocka_unit_test(planned_is_taken),
+        cmocka_unit_test(total_is_the_sum),           cmocka_unit_test(less_memory_costs_speed_in_order),
+        cmocka_unit_test(planned_is_taken),           cmocka_unit_test(tokens_at_once_bound_the_activations),
         cmocka_unit_test(absurd_batches_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,12 @@ static void dlqat_with_accumulation_and_decay_resumes(void **state) {
                                        "warmup-steps", "2", "weight-decay", "0.1", "max-grad-norm", "0.5", NULL});
 }
 
+static void pieces_resume(void **state) {
+    (void)state;
+    check_resume(
+        (const char *const[]){"method", "dlqat", "phase1-steps", "3", "batch-size", "4", "tokens-at-once", "20", NULL});
+}
+
 static void l4q_resumes(void **state) {
     (void)state;
     check_resume((const char *const[]){"method", "l4q", "max-grad-norm", "1", "warmup-ratio", "0", NULL});
@@ -155,6 +161,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dlqat_resumes),
         cmocka_unit_test(dlqat_with_accumulation_and_decay_resumes),
+        cmocka_unit_test(pieces_resume),
         cmocka_unit_test(l4q_resumes),
         cmocka_unit_test(qalora_resumes),
         cmocka_unit_test(minmax_resumes),

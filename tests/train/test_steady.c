@@ -45,7 +45,7 @@ static void steps_allocate_nothing(void **state) {
     check((const char *const[]){"method", "dlqat", "phase1-steps", "3", "gradient-accumulation-steps", "2",
                                 "base-storage", "int8", NULL},
           false);
-    check((const char *const[]){"method", "dlqat", "range", "minmax", NULL}, true);
+    check((const char *const[]){"method", "dlqat", "range", "minmax", "tokens-at-once", "20", NULL}, true);
     check((const char *const[]){"method", "qalora", "lora-rank", "4", NULL}, true);
 }
 

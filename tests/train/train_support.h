@@ -4,6 +4,7 @@
 
 #include "support.h"
 
+#include "base/options.h"
 #include "base/random.h"
 #include "train/trainer.h"
 
@@ -53,8 +54,13 @@ static inline void close_setup(setup *s) {
 static inline dq_trainer *open_trainer(setup *s, bool resident) {
     dlqat_error error;
     dq_trainer *trainer;
-    dq_trainer_options with = {
-        .model = s->model, .data = &s->data, .held_out = &s->data, .compute = &s->compute, .resident = resident};
+    int64_t at_once = dq_options_settings(s->options)->tokens_at_once; /* without a plan: auto is no bound */
+    dq_trainer_options with = {.model = s->model,
+                               .data = &s->data,
+                               .held_out = &s->data,
+                               .compute = &s->compute,
+                               .resident = resident,
+                               .at_once = at_once == DQ_AUTO ? 0 : at_once};
     assert_ok(dq_trainer_open(&trainer, s->options, &with, &error));
     return trainer;
 }

@@ -1,0 +1,44 @@
+/* How the rows of optimizer steps go through the model.
+ *
+ * The rows of step k = 1, 2, .. are positions (k-1) R .. k R - 1 of the data's order, R = batch_size * accumulation: so a run goes
+ * on from a number. Each micro-batch of batch_size rows is fed in pieces of whole rows of at most `at_once` tokens, but at least
+ * one row. What a piece adds to the gradients does not depend on the others, so pieces change nothing but the order of sums; they
+ * bound the memory of the activations. */
+#ifndef DQ_TRAIN_FEED_H
+#define DQ_TRAIN_FEED_H
+
+#include "base/options.h"
+#include "text/dataset.h"
+
+/* What a feed may have to hold, in tokens. */
+typedef struct dq_feed_sizes {
+    int64_t micro_batch; /* the largest of the run */
+    int64_t row;         /* the longest row, held-out ones included */
+} dq_feed_sizes;
+
+/* held_out may be NULL. */
+dlqat_status dq_feed_measure(dq_feed_sizes *sizes, const dlqat_options *options, const dq_dataset *data,
+                             const dq_dataset *held_out, dlqat_error *error);
+/* Tokens of the largest piece that there can be. at_once 0: micro-batches stay whole. */
+int64_t dq_feed_capacity(const dq_feed_sizes *sizes, int64_t at_once);
+
+typedef struct dq_feed {
+    const dq_dataset *data; /* borrowed */
+    dq_order order;
+    dq_batch batch;              /* the piece that is at work */
+    int64_t rows, micro_batches; /* of a micro-batch; of a step */
+    uint64_t at_once;            /* 0: no bound */
+    uint64_t next, border, end;  /* positions: of the next row, of the end of its micro-batch, and of the step */
+    uint64_t aim;                /* tokens after which a piece of this micro-batch is full enough */
+} dq_feed;
+
+/* sizes: as measured with the same options and data. */
+dlqat_status dq_feed_open(dq_feed *feed, const dlqat_options *options, const dq_dataset *data,
+                          const dq_feed_sizes *sizes, int64_t at_once, dlqat_error *error);
+void dq_feed_close(dq_feed *feed);
+/* Begins a step; tokens and labels of all of its rows. */
+void dq_feed_step(dq_feed *feed, int64_t step, uint64_t *tokens, uint64_t *labels);
+/* The next piece of the step, valid until the next call; NULL after the last. */
+const dq_batch *dq_feed_next(dq_feed *feed);
+
+#endif
