@@ -1,13 +1,18 @@
-/* Products with weights: resident ones; in generation, with few tokens, straight from their packed codes; all others are
- * produced a tile of rows at a time. */
+/* Products with weights: resident ones; in generation, with not too many tokens, straight from their packed codes; all others
+ * are produced a tile of rows at a time. */
 #include "model/pass_internal.h"
 
-/* With more tokens than this, decoding a tile for all of them is faster. */
-enum { FEW_TOKENS = 8 };
+/* With more tokens than this, a matrix product is worth the packing of its operands. */
+enum { CODED_TOKENS = 96 };
 
 /* Evaluation goes the other way even with few tokens: it promises the same bits whether weights are resident or not. */
 static bool stays_packed(const dq_pass *pass, const dq_weight *weight, int64_t T) {
-    return pass->options.cache && T <= FEW_TOKENS && !weight->resident && weight->coded.coding;
+    return pass->options.cache && T <= CODED_TOKENS && !weight->resident && weight->coded.coding;
+}
+
+/* Rounded activations save time where the codes are not unpacked to f32 anyway. */
+static bool rounds(const dq_pass *pass, int64_t T) {
+    return pass->options.int8 && T <= DQ_CODED_FEW;
 }
 
 /* Rows [first, first + count) of W to where the kernels read them as the B of a product: W^T (the forward's, [in, count]) or W (the
@@ -55,7 +60,7 @@ static void multiply_tile(const dq_pass *pass, const dq_compute *compute, const 
 
 void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int count, const dq_weight *const *weight,
                         const float *x, float *const *y, int64_t T, bool accumulate) {
-    dq_coded_product product = {.x = x, .tokens = T, .accumulate = accumulate, .int8 = pass->options.int8};
+    dq_coded_product product = {.x = x, .tokens = T, .accumulate = accumulate, .int8 = rounds(pass, T)};
     for (int i = 0; i < count; i++) {
         if (product.count == DQ_CODED_TOGETHER || !stays_packed(pass, weight[i], T)) {
             dq_linear_forward(pass, compute, weight[i], x, y[i], T, accumulate);
@@ -81,7 +86,7 @@ void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_
                                           .weight = {&weight->coded},
                                           .y = {y},
                                           .accumulate = accumulate,
-                                          .int8 = pass->options.int8};
+                                          .int8 = rounds(pass, T)};
         compute->kernels->coded_multiply(compute, &product);
         return;
     }

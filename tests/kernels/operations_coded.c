@@ -281,7 +281,9 @@ static const int64_t tests[][SIZES] = {
     EACH_BLOCK(7, 64, 0, 1),       EACH_BLOCK(4, 32, 0, 2),       EACH_BLOCK(5, 96, 0, 3),
     EACH_BLOCK(33, 160, 0, 8),     EACH_BLOCK(24, 1056, 0, 1, 6), EACH_BLOCK(0, 32, 0, 1),
     EACH_BLOCK(3, 32, 0, 0),       EACH_NUMBER(5, 64, 0, 1),      EACH_NUMBER(3, 37, 0, 2),
-    EACH_NUMBER(16, 544, 0, 5, 4), EACH_NUMBER(2, 1, 0, 6),
+    EACH_NUMBER(16, 544, 0, 5, 4), EACH_NUMBER(2, 1, 0, 6),       EACH_WIDTH(9, 96, 32, 13),
+    EACH_WIDTH(17, 70, 10, 10),    EACH_WIDTH(24, 64, 32, 11, 8), EACH_BLOCK(13, 160, 0, 17),
+    EACH_NUMBER(7, 37, 0, 9),      EACH_NUMBER(19, 544, 0, 12),
 };
 /* The feed-forward and the head of a 135M model, and a wide one. */
 static const int64_t benches[][SIZES] = {
@@ -295,6 +297,12 @@ static const int64_t benches[][SIZES] = {
     {DQ_CODING_BITS, 4, 1536, 576, 64, 2},
     {DQ_CODING_BITS, 4, 1536, 576, 64, 4},
     {DQ_CODING_BITS, 4, 1536, 576, 64, 8},
+    {DQ_CODING_BITS, 4, 1536, 576, 64, 16},
+    {DQ_CODING_Q4_1, 0, 1536, 576, 0, 8},
+    {DQ_CODING_Q4_1, 0, 1536, 576, 0, 9},
+    {DQ_CODING_Q4_1, 0, 1536, 576, 0, 16},
+    {DQ_CODING_Q4_1, 0, 576, 1536, 0, 16},
+    {DQ_CODING_Q4_1, 0, 1536, 576, 0, 64},
     {DQ_CODING_BITS, 4, 1536, 576, 48, 1},
     /* the last is the variation: x rounded */
     EACH_WIDTH(49152, 576, 64, 1, 0, 6),

@@ -165,13 +165,14 @@ static void test_decoded(void **state) {
 
 /* A token beside packed weights gets the bits that it gets among others, and a weight those that it gives alone. */
 static void coded_alone_in(const dq_compute *compute, bool int8) {
-    enum { T = 11, IN = 192, OUT = 11 }; /* more tokens than are rounded at one time */
+    /* More tokens than are rounded at one time, and than codes are unpacked for in registers; with f32 scales they always are. */
+    enum { T = 11, IN = 192, OUT = 11 };
     float *x = values(T * IN, 1), *scales = values(OUT * IN, 2), *offsets = values(OUT * IN, 3);
     float *codes = values(OUT * IN, 4), *numbers = values(OUT * IN, 5);
     uint16_t halves[OUT * IN];
     for (int i = 0; i < OUT * IN; i++) halves[i] = (uint16_t)(dq_f32_bits(numbers[i]) >> 16);
     for (int bits = 2; bits <= 8; bits++)
-        for (int64_t group = 12; group <= 96; group *= 2) { /* 12: by way of the buffer */
+        for (int64_t group = 12, f16 = 0; group <= 96; f16 = !f16, group *= 1 + !f16) { /* 12: by way of the buffer */
             dq_coded w = {.coding = DQ_CODING_BITS,
                           .out = OUT,
                           .in = IN,
@@ -179,9 +180,9 @@ static void coded_alone_in(const dq_compute *compute, bool int8) {
                           .codes = codes,
                           .bits = bits,
                           .group = group,
-                          .scale_type = DQ_SCALE_F32,
-                          .scales = scales,
-                          .offsets = offsets};
+                          .scale_type = f16 ? DQ_SCALE_F16 : DQ_SCALE_F32,
+                          .scales = f16 ? (const void *)halves : scales,
+                          .offsets = f16 ? (const void *)halves : offsets};
             dq_coded other = {.coding = DQ_CODING_BF16, .out = OUT, .in = IN, .row_bytes = 2 * IN, .codes = halves};
             float y[2][T * OUT], alone[OUT];
             dq_coded_product all = {

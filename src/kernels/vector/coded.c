@@ -352,6 +352,10 @@ static void put_sums(const dq_coded_product *p, int i, const dq_coded_task *k, i
 static void multiply_rows(const dq_coded_product *p, int i, const dq_rounded *x, int64_t first, int64_t end,
                           uint8_t *space) {
     const dq_coded *w = p->weight[i];
+    if (p->tokens > DQ_CODED_FEW && !x->q && NAME(coded_many_suits)(w)) {
+        NAME(coded_many)(p, i, first, end, (float *)(void *)space);
+        return;
+    }
     const int64_t blocks = w->in / DQ_CODED_BLOCK;
     dq_coded_dot_fn *f = x->q ? NAME(coded_bytes_dot)(w) : dot_of(w);
     for (int64_t start = 0; start < p->tokens; start += TOKENS) {

@@ -84,4 +84,9 @@ dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w);
 dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_product *p,
                                    dq_rounded rounded[DQ_CODED_TOGETHER]);
 
+/* Rows [first, end) of weight i of a product, for more than DQ_CODED_FEW tokens and x as it is; space: of a thread. Only for weights
+ * that suit. */
+bool NAME(coded_many_suits)(const dq_coded *w);
+void NAME(coded_many)(const dq_coded_product *p, int i, int64_t first, int64_t end, float *space);
+
 #endif
