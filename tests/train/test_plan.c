@@ -132,7 +132,7 @@ static void tokens_at_once_bound_the_activations(void **state) {
     dq_plan automatic, asked, scarce;
     assert_ok(dq_plan_within(&automatic, s.model, s.options, &sizes, &s.compute, 0, &error));
     assert_int_equal(automatic.at_once,
-                     512); /* the weights of so small a model are as large as the activations of 15 tokens */
+                     512); /* the weights of so small a model are as large as the activations of a few tokens */
     assert_int_equal(automatic.capacity, 512);
     assert_ok(dq_plan_within(&scarce, s.model, s.options, &sizes, &s.compute, 1 << 20, &error));
     assert_int_equal(scarce.at_once, 512);

@@ -102,58 +102,60 @@ DQ_INLINE dq_vec weights_of(dq_form f, const grid *g, dq_ints codes) {
 
 /* ---- Rows ---- */
 
-/* n codes of a stream, from a byte border, as floats; available: bytes that may be read from there. */
-DQ_INLINE void unpack(const uint8_t *codes, int64_t available, int64_t n, int bits, float *dst) {
-    for (int64_t j = 0; j < n; j += W, codes += W * bits / 8, available -= W * bits / 8) {
-        uint8_t last[DQ_STREAM_REACH] = {0};
-        const uint8_t *from = codes;
-        if (available < DQ_STREAM_REACH) {
-            memcpy(last, codes, (size_t)available);
-            from = last;
-        }
-        dq_vec u = dq_vec_of_ints(dq_ints_and(dq_ints_stream(from, bits), (1 << bits) - 1));
-        dq_put(dst + j, u, dq_lanes(n, j));
-    }
+/* The codes of vector j of a stream as floats; available: bytes that may be read from there. */
+DQ_INLINE dq_vec codes_at(const uint8_t *codes, int64_t available, int bits) {
+    uint8_t last[DQ_STREAM_REACH] = {0};
+    if (available < DQ_STREAM_REACH) codes = memcpy(last, codes, (size_t)available);
+    return dq_vec_of_ints(dq_ints_and(dq_ints_stream(codes, bits), (1 << bits) - 1));
 }
 
-static void unpack_any(const uint8_t *codes, int64_t available, int64_t n, int bits, float *dst) {
-    switch (bits) {
-    case 2:
-        unpack(codes, available, n, 2, dst);
-        break;
-    case 3:
-        unpack(codes, available, n, 3, dst);
-        break;
-    case 4:
-        unpack(codes, available, n, 4, dst);
-        break;
-    case 5:
-        unpack(codes, available, n, 5, dst);
-        break;
-    case 6:
-        unpack(codes, available, n, 6, dst);
-        break;
-    case 7:
-        unpack(codes, available, n, 7, dst);
-        break;
-    default:
-        unpack(codes, available, n, 8, dst);
-    }
-}
-
-static void decode_stream(const dq_coded *w, const uint8_t *codes, int64_t place, int64_t first, int64_t n,
-                          float *dst) {
-    const int64_t skipped = first / 8 * w->bits;
-    unpack_any(codes + skipped, (w->in * w->bits + 7) / 8 - skipped, n, w->bits, dst);
-    for (int64_t j = 0; j < n;) {
-        const int64_t in_row = (first + j) / w->group, end = (in_row + 1) * w->group - first;
+/* n columns of a row from column `first` on, which stands on a byte border. */
+DQ_INLINE void decode_bits(int bits, const dq_coded *w, const uint8_t *codes, int64_t place, int64_t first, int64_t n,
+                           float *dst) {
+    const int64_t bytes = W * bits / 8, begun = first / w->group; /* divisions are slow: none for every group */
+    int64_t available = (w->in * bits + 7) / 8 - first / 8 * bits;
+    codes += first / 8 * bits;
+    /* Groups of whole vectors are scaled as they are unpacked; of others a vector may hold the codes of two. */
+    const bool whole = w->group % W == 0;
+    for (int64_t j = 0; !whole && j < n; j += W)
+        dq_put(dst + j, codes_at(codes + j / W * bytes, available - j / W * bytes, bits), dq_lanes(n, j));
+    int64_t end = (begun + 1) * w->group - first, at = place * (w->in / w->group) + begun;
+    for (int64_t j = 0; j < n; end += w->group, at++) {
         const int64_t stop = end < n ? end : n;
-        const grid g = stream_grid(w, place * (w->in / w->group) + in_row);
+        const grid g = stream_grid(w, at);
+        for (; whole && j < stop; j += W, codes += bytes, available -= bytes)
+            dq_vec_store(dst + j, dq_vec_add(dq_vec_mul(g.scale, codes_at(codes, available, bits)), g.offset));
         for (; j < stop; j += W) {
             const int lanes = dq_lanes(stop, j);
             dq_put(dst + j, dq_vec_add(dq_vec_mul(g.scale, dq_get(dst + j, lanes)), g.offset), lanes);
         }
         j = stop;
+    }
+}
+
+static void decode_stream(const dq_coded *w, const uint8_t *codes, int64_t place, int64_t first, int64_t n,
+                          float *dst) {
+    switch (w->bits) {
+    case 2:
+        decode_bits(2, w, codes, place, first, n, dst);
+        break;
+    case 3:
+        decode_bits(3, w, codes, place, first, n, dst);
+        break;
+    case 4:
+        decode_bits(4, w, codes, place, first, n, dst);
+        break;
+    case 5:
+        decode_bits(5, w, codes, place, first, n, dst);
+        break;
+    case 6:
+        decode_bits(6, w, codes, place, first, n, dst);
+        break;
+    case 7:
+        decode_bits(7, w, codes, place, first, n, dst);
+        break;
+    default:
+        decode_bits(8, w, codes, place, first, n, dst);
     }
 }
 
