@@ -3,11 +3,12 @@
 #include "model/pass_internal.h"
 
 /* With more tokens than this, a matrix product is worth the packing of its operands. */
-enum { CODED_TOKENS = 96 };
+enum { CODED_TOKENS = 96, CODED_TOKENS_BF16 = 32 };
 
 /* Evaluation goes the other way even with few tokens: it promises the same bits whether weights are resident or not. */
-static bool stays_packed(const dq_pass *pass, const dq_weight *weight, int64_t T) {
-    return pass->options.cache && T <= CODED_TOKENS && !weight->resident && weight->coded.coding;
+static bool stays_packed(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t T) {
+    const int64_t most = compute->multiply == DQ_MULTIPLY_BF16 ? CODED_TOKENS_BF16 : CODED_TOKENS;
+    return pass->options.cache && T <= most && !weight->resident && weight->coded.coding;
 }
 
 /* Rounded activations save time where the codes are not unpacked to f32 anyway. */
@@ -62,7 +63,7 @@ void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int coun
                         const float *x, float *const *y, int64_t T, bool accumulate) {
     dq_coded_product product = {.x = x, .tokens = T, .accumulate = accumulate, .int8 = rounds(pass, T)};
     for (int i = 0; i < count; i++) {
-        if (product.count == DQ_CODED_TOGETHER || !stays_packed(pass, weight[i], T)) {
+        if (product.count == DQ_CODED_TOGETHER || !stays_packed(pass, compute, weight[i], T)) {
             dq_linear_forward(pass, compute, weight[i], x, y[i], T, accumulate);
             continue;
         }
@@ -79,7 +80,7 @@ static dq_operation operation_of(const dq_pass *pass, const dq_weight *weight, d
 
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
                        float *y, int64_t T, bool accumulate) {
-    if (stays_packed(pass, weight, T)) {
+    if (stays_packed(pass, compute, weight, T)) {
         const dq_coded_product product = {.x = x,
                                           .tokens = T,
                                           .count = 1,

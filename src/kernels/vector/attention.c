@@ -107,10 +107,21 @@ static void soften(float *p, dq_span seen, dq_span tiles, float *top, float *sum
         dq_vec_store(o + c, dq_vec_mul(dq_vec_load(o + c), dq_vec_set(fade)));
 }
 
+/* A long cache comes from memory, and a block of one head is too scattered in it for the processor's own prefetcher. */
+static void fetch(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end) {
+    enum { LINE = 64 / sizeof(float) };
+    for (int64_t key = start; key < end; key++)
+        for (int c = 0; c < x->width; c += LINE)
+            __builtin_prefetch(from + (key * x->a->kv_heads + kv_head) * x->width + c, 0, 2);
+}
+
 /* The rows meet the keys [start, start + DQ_KEYS). */
 static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, scratch *s) {
     int64_t end = start + DQ_KEYS < r->end_key ? start + DQ_KEYS : r->end_key, step;
+    const bool few = r->count <= DQ_ROW_HEADS;
+    if (few) fetch(x, x->a->v, r->kv_head, start, end);
     NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s->keys);
+    if (few) fetch(x, x->a->k, r->kv_head, end, end + DQ_KEYS < r->end_key ? end + DQ_KEYS : r->end_key);
     const float *values = NAME(attention_lay)(x, x->a->v, r->kv_head, start, end, s->values, &step);
     for (int row = 0; row < r->count; row += DQ_TILE_ROWS) {
         int rows = r->count - row < DQ_TILE_ROWS ? r->count - row : DQ_TILE_ROWS;

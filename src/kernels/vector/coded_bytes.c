@@ -144,29 +144,69 @@ dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w) {
 
 /* ---- x ------------------------------------------------------------------------------------------------------------------- */
 
-/* d, d sum q and q in the columns' order, and x'. */
-static void round_tokens(const float *x, int64_t tokens, int64_t in, float *d, float *total, int8_t *q,
-                         float *x_round) {
+/* dq_round_block of a whole block; *sum: of its q. */
+static float round_whole(const float *x, int8_t *q, float *sum) {
+    enum { W = DQ_VEC_WIDTH, PARTS = BLOCK / W };
+    dq_vec most = dq_vec_zero(), check = dq_vec_zero();
+    for (int i = 0; i < PARTS; i++) {
+        const dq_vec value = dq_vec_load(x + i * W);
+        most = dq_vec_max(dq_vec_max(value, dq_vec_sub(dq_vec_zero(), value)), most);
+        check = dq_vec_fma(value, dq_vec_zero(), check);
+    }
+    const float largest = dq_vec_top(most), spoiled = dq_vec_total(check);
+    *sum = 0;
+    if (largest == 0 || spoiled != 0 || largest < 0x1p-120f) return dq_round_block(x, BLOCK, q);
+    const dq_vec factor = dq_vec_set(127.0f / largest), middle = dq_vec_set(128);
+    dq_vec total = dq_vec_zero();
+    for (int i = 0; i < PARTS; i++) {
+        const dq_vec rounded = dq_vec_round(dq_vec_mul(dq_vec_load(x + i * W), factor));
+        total = dq_vec_add(total, rounded); /* whole numbers: exact */
+        dq_vec_store_bytes((uint8_t *)q + i * W, dq_vec_add(rounded, middle));
+    }
+    for (int j = 0; j < BLOCK; j++) q[j] = (int8_t)((uint8_t)q[j] ^ 0x80);
+    *sum = dq_vec_total(total);
+    return largest / 127.0f;
+}
+
+static float round_part(const float *x, int n, int8_t *q, float *sum) {
+    const float d = dq_round_block(x, n, q);
+    int all = 0;
+    for (int j = 0; j < n; j++) all += q[j];
+    *sum = (float)all;
+    return d;
+}
+
+/* d, d sum q, and q in the columns' order. */
+static void round_tokens(const float *x, int64_t tokens, int64_t in, float *d, float *total, int8_t *q) {
     for (int64_t t = 0; t < tokens; t++)
         for (int64_t first = 0; first < in; first += BLOCK, d++, total++) {
-            const int n = in - first < BLOCK ? (int)(in - first) : BLOCK;
             const int64_t at = t * in + first;
-            *d = dq_round_block(x + at, n, q + at);
-            int sum = 0;
-            for (int j = 0; j < n; j++) {
-                sum += q[at + j];
-                x_round[at + j] = *d * (float)q[at + j];
-            }
-            *total = *d * (float)sum;
+            float sum;
+            *d = in - first < BLOCK ? round_part(x + at, (int)(in - first), q + at, &sum)
+                                    : round_whole(x + at, q + at, &sum);
+            *total = *d * sum;
         }
 }
 
-/* q in the order of w's codes. */
-static void arrange(const dq_coded *w, const int8_t *q, int64_t tokens, int8_t *out) {
+/* x' of the same. */
+static void take_back(int64_t tokens, int64_t in, const float *d, const int8_t *q, float *x) {
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t first = 0; first < in; first += BLOCK, d++)
+            for (int64_t j = first; j < in && j < first + BLOCK; j++) x[t * in + j] = *d * (float)q[t * in + j];
+}
+
+/* q in the order of w's codes: as it is, or in out. */
+static const int8_t *arranged(const dq_coded *w, const int8_t *q, int64_t tokens, int8_t *out) {
     int place[BLOCK];
-    for (int j = 0; j < BLOCK; j++) place[j] = place_of(w, j);
+    bool same = true;
+    for (int j = 0; j < BLOCK; j++) {
+        place[j] = place_of(w, j);
+        same = same && place[j] == j;
+    }
+    if (same) return q;
     for (int64_t at = 0; at < tokens * w->in; at += BLOCK)
         for (int j = 0; j < BLOCK; j++) out[at + place[j]] = q[at + j];
+    return out;
 }
 
 dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_product *p,
@@ -174,13 +214,17 @@ dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_pro
     const int64_t in = p->weight[0]->in, blocks = (in + BLOCK - 1) / BLOCK, all = p->tokens * in;
     float *d = dq_workspace_shared(compute), *total = d + p->tokens * blocks, *x = total + p->tokens * blocks;
     int8_t *q = (int8_t *)(x + all);
-    round_tokens(p->x, p->tokens, in, d, total, q, x);
+    bool wanted = false; /* x', by weights without a form for bytes */
+    round_tokens(p->x, p->tokens, in, d, total, q);
     for (int i = 0; i < p->count; i++) {
-        int8_t *own = q + (i + 1) * all;
-        rounded[i] = (dq_rounded){.q = has_bytes(p->weight[i]) ? own : NULL, .d = d, .total = total};
-        if (rounded[i].q) arrange(p->weight[i], q, p->tokens, own);
+        rounded[i] = (dq_rounded){.d = d, .total = total};
+        if (has_bytes(p->weight[i]))
+            rounded[i].q = arranged(p->weight[i], q, p->tokens, q + (i + 1) * all);
+        else
+            wanted = true;
     }
     dq_coded_product with = *p;
     with.x = x;
+    if (wanted) take_back(p->tokens, in, d, q, x);
     return with;
 }
