@@ -219,7 +219,18 @@ static void attention_gradient(const dq_compute *compute) {
     add_input(&p, T * KV * D, -1, 1);
     add_input(&p, T * HEADS * D, -1, 1);
     float o[T * HEADS * D], sums[T * HEADS], delta[T * HEADS], dq[T * HEADS * D], dk[T * KV * D], dv[T * KV * D];
-    dq_attention a = {T, 0, HEADS, KV, D, WINDOW, scale, starts, p.f[0], p.f[1], p.f[2], o, sums};
+    const dq_attention a = {.query_count = T,
+                            .heads = HEADS,
+                            .kv_heads = KV,
+                            .head_width = D,
+                            .window = WINDOW,
+                            .scale = scale,
+                            .row_start = starts,
+                            .q = p.f[0],
+                            .k = p.f[1],
+                            .v = p.f[2],
+                            .o = o,
+                            .log_sum = sums};
     compute->kernels->attention_forward(compute, &a);
     double total = 0;
     for (int i = 0; i < T * HEADS * D; i++) total += (double)o[i] * p.f[3][i];

@@ -383,11 +383,12 @@ static void packed_is_the_weight(void **state) {
 }
 
 /* A low-bit model that decodes from its packed codes, and the same from rows: the same logits, to f32 rounding. One token at a
- * time, several, and more than go the packed way. With inputs of 8 bits each is off by up to a/254, a the largest of its
- * block, so by some 0.3 % of the block's norm, and so is each product; a few of them follow one another: within 3 %, and more than
- * f32 rounding. */
+ * time, several, more than codes are unpacked for in registers, and more than go the packed way. With inputs of 8 bits each is off
+ * by up to a/254, a the largest of its block, so by some 0.3 % of the block's norm, and so is each product; a few of them follow one
+ * another: within 3 %, and more than f32 rounding. */
 static void packed_matches_rows(void **state) {
-    static const int64_t pieces[] = {1, 1, 3, 8, 9, 2};
+    static const int64_t pieces[] = {1, 1, 3, 8, 9, 2, 100};
+    enum { PIECE = 100, TOKENS = 124 };
     dlqat_error error;
     dq_model *model;
     dq_compute compute;
@@ -399,7 +400,7 @@ static void packed_matches_rows(void **state) {
     enum { PACKED, ROWS, INT8, WAYS };
     float *logits[WAYS];
     for (int way = 0; way < WAYS; way++) {
-        const dq_pass_options options = {.capacity = 9, .cache = 24, .int8 = way == INT8};
+        const dq_pass_options options = {.capacity = PIECE, .cache = TOKENS, .int8 = way == INT8};
         dq_pass *pass;
         float *rows[DQ_LINEARS_PER_LAYER * 8];
         int count = dq_model_linear_count(model);
@@ -413,16 +414,16 @@ static void packed_matches_rows(void **state) {
             dq_weight_rows(weight, 0, weight->out, rows[i]);
             if (way == ROWS) weight->resident = rows[i];
         }
-        logits[way] = reserve((size_t)(24 * V), sizeof(float));
+        logits[way] = reserve((size_t)(TOKENS * V), sizeof(float));
         assert_ok(dq_pass_open(&pass, model, &options, &error));
         int64_t at = 0;
         for (size_t p = 0; p < sizeof pieces / sizeof pieces[0]; at += pieces[p++]) {
-            int32_t ids[9];
+            int32_t ids[PIECE];
             for (int64_t i = 0; i < pieces[p]; i++) ids[i] = (int32_t)((at + i) * 29 % V);
             assert_ok(dq_pass_decode(pass, &compute, ids, pieces[p], &error));
             assert_ok(dq_pass_logits(pass, &compute, 0, pieces[p], logits[way] + at * V, &error));
         }
-        assert_int_equal(at, 24);
+        assert_int_equal(at, TOKENS);
         dq_pass_close(pass);
         for (int i = 0; i < count; i++) {
             dq_weight *weight = &dq_model_linear(model, i)->active;
@@ -430,8 +431,8 @@ static void packed_matches_rows(void **state) {
             free(rows[i]);
         }
     }
-    double d = distance_f32(logits[PACKED], logits[ROWS], 24 * V);
-    double rounded = distance_f32(logits[INT8], logits[ROWS], 24 * V);
+    double d = distance_f32(logits[PACKED], logits[ROWS], TOKENS * V);
+    double rounded = distance_f32(logits[INT8], logits[ROWS], TOKENS * V);
     print_message("%s: packed %.2e from rows, of 8 bits %.2e\n", (const char *)*state, d, rounded);
     assert_true(d > 0 && d <= 2e-6);
     assert_true(rounded > 1e-4 && rounded <= 3e-2);
