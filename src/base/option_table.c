@@ -115,7 +115,7 @@ static const dq_option_row table[] = {
     INTEGER("tokens-at-once", tokens_at_once, "N", "auto", 1, 1 << 30, TRAINING, TRAIN,
             "A micro-batch goes through the model in pieces of whole rows of at most so many tokens, or one row: less "
             "memory, the same gradients but for the order of their sums. auto: as many as take the memory of the model "
-            "in 16 bits, but 512 or more."),
+            "in f32, but 512 or more."),
     REAL("learning-rate", learning_rate, "auto", 0, 1e3, TRAINING, TRAIN,
          "The highest rate of the schedule; auto: the recipe's (dlqat: 0.0002). The same for the next five."),
     CHOICE("lr-scheduler-type", lr_scheduler_type, "auto|constant|cosine|linear", "auto", TRAINING, 0, TRAIN,

@@ -75,12 +75,12 @@ static size_t bytes_of_token(const dq_model *model) {
     return (dq_pass_bytes(model, &many) - dq_pass_bytes(model, &few)) / FEW;
 }
 
-/* --tokens-at-once, or as many as take the memory that the model's weights would take in 16 bits, but not so few that what a piece
+/* --tokens-at-once, or as many as take the memory that the model's weights would take in f32, but not so few that what a piece
  * costs whatever its size (every tile of W_hat is decoded, every dW reduced) is seen. The memory that is available must not
  * decide: it changes the order of sums, and a run that is continued elsewhere shall come to the same bits. */
 static int64_t tokens_at_once(const dq_model *model, const dq_settings *settings) {
     if (settings->tokens_at_once != DQ_AUTO) return settings->tokens_at_once;
-    uint64_t tokens = dq_model_parameters(model) * sizeof(uint16_t) / bytes_of_token(model);
+    uint64_t tokens = dq_model_parameters(model) * sizeof(float) / bytes_of_token(model);
     return tokens > DQ_PLAN_TOKENS ? (int64_t)tokens : DQ_PLAN_TOKENS;
 }
 
