@@ -6,8 +6,9 @@
 #include "kernels/vector/bytes.h"
 
 enum {
-    DQ_CODED_TOKENS = 4, /* of one pass over the codes */
-    DQ_CODED_ROWS = 2,   /* at once, for one or two tokens */
+    DQ_CODED_TOKENS = 4,  /* of one pass over the codes */
+    DQ_CODED_PIECE = 512, /* columns decoded at once: whole blocks, and whole bytes of codes */
+    DQ_CODED_ROWS = 2,    /* at once, for one or two tokens */
     DQ_CODED_AHEAD =
         1024, /* bytes of codes that are fetched ahead: rows are too short for the processor's own prefetcher */
     DQ_ROUNDED_TOKENS = 8 /* that are rounded at one time */
@@ -75,6 +76,9 @@ typedef void dq_coded_dot_fn(int rows, int tokens, dq_coded_task *k);
                                                      [DQ_CODING_Q5_0] = dot_q5_0,                                      \
                                                      [DQ_CODING_Q5_1] = dot_q5_1,                                      \
                                                      [DQ_CODING_Q8_0] = dot_q8_0};
+
+/* Columns [first, first + n) of the row at a place; first is a multiple of DQ_CODED_PIECE. */
+void NAME(coded_decode)(const dq_coded *w, int64_t place, int64_t first, int64_t n, float *dst);
 
 /* Of a weight for which coded_round left q. */
 dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w);
