@@ -48,7 +48,8 @@ void dq_map_close(dq_map *map) {
 }
 
 void dq_map_forget(const dq_map *map) {
-    if (map->data) madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED); /* a hint; nobody can have written */
+    if (map->data)
+        madvise((void *)(uintptr_t)map->data, map->size, MADV_DONTNEED); /* a hint; nobody can have written */
 }
 
 dlqat_status dq_read_file(const char *path, char **text, size_t *size, dlqat_error *error) {
@@ -378,6 +379,15 @@ void dq_staging_discard(dq_staging *staging) {
 uint64_t dq_peak_rss_bytes(void) {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+uint64_t dq_anonymous_bytes(void) {
+    FILE *stream = fopen("/proc/self/statm", "re");
+    if (!stream) return 0;
+    unsigned long long size, resident, shared; /* pages */
+    bool known = fscanf(stream, "%llu %llu %llu", &size, &resident, &shared) == 3 && resident >= shared;
+    fclose(stream);
+    return known ? (uint64_t)(resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 uint64_t dq_available_memory_bytes(void) {

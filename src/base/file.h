@@ -65,6 +65,8 @@ dlqat_status dq_sweep_temporaries(const char *directory, dlqat_error *error);
 
 /* Peak resident memory of this process in bytes; 0 where the system does not say. */
 uint64_t dq_peak_rss_bytes(void);
+/* What is resident now and no part of a file: heap and stacks. 0 where the system does not say. */
+uint64_t dq_anonymous_bytes(void);
 /* Memory that the system has, and that it could give now, in bytes; 0 where the system does not say. */
 uint64_t dq_available_memory_bytes(void);
 /* Monotonic clock in seconds. */

@@ -163,6 +163,7 @@ static void print_plan(dq_buffer *out, const dq_plan *plan, const dq_settings *s
     print_item(out, "batch", plan->batch, "");
     print_item(out, "quantizers' scratch", plan->scratch, "");
     print_item(out, "kernels' workspace", plan->workspace, "");
+    print_item(out, "program", plan->program, "tokenizer and rows among it, held already");
     print_item(out, "total", plan->total, "");
     if (plan->available)
         dq_buffer_format(out, "%-26s%12.2f  %s\n", "available", (double)plan->available / 1048576,

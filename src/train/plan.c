@@ -48,8 +48,9 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     /* dq_batch: ids, position, row_start, label */
     if (__builtin_mul_overflow(4 * sizeof(int32_t), (size_t)plan->capacity, &plan->batch)) plan->batch = SIZE_MAX;
 
-    const size_t items[] = {plan->weights,     plan->base,    plan->what,      plan->parameters, plan->optimizer,
-                            plan->activations, plan->scratch, plan->workspace, plan->batch,      plan->logits};
+    const size_t items[] = {plan->weights,   plan->base,        plan->what,    plan->parameters,
+                            plan->optimizer, plan->activations, plan->scratch, plan->workspace,
+                            plan->batch,     plan->logits,      plan->program};
     plan->total = 0;
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
         if (items[i] > SIZE_MAX - plan->total)
@@ -59,7 +60,7 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
                 (long long)plan->capacity);
         plan->total += items[i];
     }
-    plan->fits = !plan->available || plan->total <= plan->available;
+    plan->fits = !plan->available || plan->total - plan->program <= plan->available;
     return DLQAT_OK;
 }
 
@@ -85,14 +86,17 @@ static int64_t tokens_at_once(const dq_model *model, const dq_settings *settings
 }
 
 dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
-                            const dq_compute *compute, uint64_t available, dlqat_error *error) {
+                            const dq_compute *compute, const dq_plan_memory *memory, dlqat_error *error) {
     const dq_settings *settings = dq_options_settings(options);
     /* Fastest first: making W_hat anew for each block costs more than a second forward. */
     static const struct {
         bool resident, checkpoint;
     } ways[] = {{true, false}, {true, true}, {false, false}, {false, true}};
 
-    *plan = (dq_plan){.at_once = tokens_at_once(model, settings), .threads = compute->threads, .available = available};
+    *plan = (dq_plan){.at_once = tokens_at_once(model, settings),
+                      .threads = compute->threads,
+                      .program = (size_t)memory->taken,
+                      .available = memory->available};
     plan->capacity = dq_feed_capacity(sizes, plan->at_once);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         if (!admits(settings->resident_weights, ways[i].resident)) continue;
@@ -100,12 +104,14 @@ dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options 
         plan->resident = ways[i].resident;
         plan->checkpoint = ways[i].checkpoint;
         DQ_TRY(count(plan, model, options, error));
-        if (!plan->available || (double)plan->total <= DQ_PLAN_SHARE * (double)plan->available) break;
+        double more = (double)(plan->total - plan->program);
+        if (!plan->available || more <= DQ_PLAN_SHARE * (double)plan->available) break;
     }
     return DLQAT_OK;
 }
 
 dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
                           const dq_compute *compute, dlqat_error *error) {
-    return dq_plan_within(plan, model, options, sizes, compute, dq_available_memory_bytes(), error);
+    const dq_plan_memory memory = {.available = dq_available_memory_bytes(), .taken = dq_anonymous_bytes()};
+    return dq_plan_within(plan, model, options, sizes, compute, &memory, error);
 }

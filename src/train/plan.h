@@ -30,9 +30,16 @@ typedef struct dq_plan {
     size_t scratch;     /* of the quantizers' backward */
     size_t workspace;   /* of the kernels */
     size_t batch;       /* ids, positions and labels of a piece */
+    size_t program;     /* what the process holds already: tokenizer, rows, the program's own */
     size_t total;
-    uint64_t available; /* before the run; 0: unknown */
+    uint64_t available; /* before the run, besides `program`; 0: unknown */
 } dq_plan;
+
+/* What a plan is made within, in bytes. */
+typedef struct dq_plan_memory {
+    uint64_t available; /* 0: unknown */
+    uint64_t taken;     /* by the process already */
+} dq_plan_memory;
 
 /* --tokens-at-once auto: no fewer than this. */
 #define DQ_PLAN_TOKENS 512
@@ -43,9 +50,9 @@ typedef struct dq_plan {
  * that lasts. */
 dlqat_status dq_plan_make(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
                           const dq_compute *compute, dlqat_error *error);
-/* The same for a machine with so many bytes available; 0: unknown. */
+/* The same on a machine that has so much memory. */
 dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options *options, const dq_feed_sizes *sizes,
-                            const dq_compute *compute, uint64_t available, dlqat_error *error);
+                            const dq_compute *compute, const dq_plan_memory *memory, dlqat_error *error);
 
 /* Bytes of a weight in its file. */
 size_t dq_plan_weight_bytes(const dq_weight *weight);

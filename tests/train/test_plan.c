@@ -5,7 +5,7 @@
 #include "train/plan.h"
 
 #define MODEL TEST_FIXTURES "/eval/bos"
-enum { TOKENS = 256 };
+enum { TOKENS = 256, TAKEN = 12345 };
 
 typedef struct setup {
     dlqat_options *options;
@@ -33,7 +33,8 @@ static dq_plan plan_within(setup *s, uint64_t available) {
     dlqat_error error;
     dq_plan plan;
     const dq_feed_sizes sizes = {.micro_batch = TOKENS, .row = 64};
-    assert_ok(dq_plan_within(&plan, s->model, s->options, &sizes, &s->compute, available, &error));
+    const dq_plan_memory memory = {.available = available, .taken = TAKEN};
+    assert_ok(dq_plan_within(&plan, s->model, s->options, &sizes, &s->compute, &memory, &error));
     return plan;
 }
 
@@ -43,7 +44,7 @@ static void total_is_the_sum(void **state) {
     dq_plan p = plan_within(&s, 0);
     assert_true(p.resident && !p.checkpoint && p.fits);
     assert_int_equal(p.total, p.weights + p.what + p.parameters + p.optimizer + p.activations + p.logits + p.scratch +
-                                  p.workspace + p.batch);
+                                  p.workspace + p.batch + TAKEN);
     assert_int_equal(p.weights, 4 * (18432 + 10240)); /* f32: the linears, and the tied embedding once */
     /* a byte and a bit a weight, S and O a group of 32; every width is a multiple of 32 */
     size_t kept = 18432 + 18432 / 8 + 8 * 18432 / 32;
@@ -83,7 +84,7 @@ static void less_memory_costs_speed_in_order(void **state) {
     assert_true(totals[1] < totals[0] && totals[2] < totals[0] && totals[3] < totals[1] && totals[3] < totals[2]);
     /* Just enough for a way: it is taken, unless a faster one fits as well. */
     for (int i = 0; i < 4; i++) {
-        dq_plan p = plan_within(&s, (uint64_t)((double)totals[i] / DQ_PLAN_SHARE) + 2);
+        dq_plan p = plan_within(&s, (uint64_t)((double)(totals[i] - TAKEN) / DQ_PLAN_SHARE) + 2);
         int expected = 0;
         while (totals[expected] > totals[i]) expected++;
         assert_int_equal(p.total, totals[expected]);
@@ -129,23 +130,24 @@ static void tokens_at_once_bound_the_activations(void **state) {
     dlqat_error error;
     setup s = open_setup();
     dq_feed_sizes sizes = {.micro_batch = 100000, .row = 64};
+    const dq_plan_memory unknown = {0}, little = {.available = 1 << 20};
     dq_plan automatic, asked, scarce;
-    assert_ok(dq_plan_within(&automatic, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_ok(dq_plan_within(&automatic, s.model, s.options, &sizes, &s.compute, &unknown, &error));
     assert_int_equal(automatic.at_once,
                      512); /* the weights of so small a model are as large as the activations of a few tokens */
     assert_int_equal(automatic.capacity, 512);
-    assert_ok(dq_plan_within(&scarce, s.model, s.options, &sizes, &s.compute, 1 << 20, &error));
+    assert_ok(dq_plan_within(&scarce, s.model, s.options, &sizes, &s.compute, &little, &error));
     assert_int_equal(scarce.at_once, 512);
     assert_ok(dlqat_options_set(s.options, "tokens-at-once", "100", &error));
-    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, &unknown, &error));
     assert_int_equal(asked.capacity, 100);
     dq_pass_options pass = {.capacity = 100, .training = true};
     assert_int_equal(asked.activations + asked.logits, dq_pass_bytes(s.model, &pass));
     sizes.row = 200;
-    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, &unknown, &error));
     assert_int_equal(asked.capacity, 200);
     sizes.micro_batch = sizes.row = 64;
-    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, 0, &error));
+    assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, &unknown, &error));
     assert_int_equal(asked.capacity, 64);
     close_setup(&s);
 }
@@ -156,7 +158,8 @@ static void absurd_batches_are_refused(void **state) {
     setup s = open_setup();
     dq_plan plan;
     const dq_feed_sizes sizes = {.micro_batch = INT64_MAX / 64, .row = INT64_MAX / 64};
-    assert_fails(dq_plan_within(&plan, s.model, s.options, &sizes, &s.compute, 0, &error), DLQAT_ERROR_MEMORY,
+    const dq_plan_memory unknown = {0};
+    assert_fails(dq_plan_within(&plan, s.model, s.options, &sizes, &s.compute, &unknown, &error), DLQAT_ERROR_MEMORY,
                  "--max-length");
     close_setup(&s);
 }
