@@ -17,19 +17,21 @@ dlqat_status dq_feed_measure(dq_feed_sizes *sizes, const dlqat_options *options,
     const dq_settings *set = dq_options_settings(options);
     dq_order order;
     DQ_TRY(dq_order_open(&order, data->rows, (uint64_t)set->seed, !set->no_shuffle, error));
-    uint64_t count = (uint64_t)(set->max_steps * set->gradient_accumulation_steps), rows = (uint64_t)set->batch_size;
+    uint64_t count = (uint64_t)(set->max_steps * set->gradient_accumulation_steps), position = 0;
     *sizes = (dq_feed_sizes){0};
     for (uint64_t i = 0; i < count; i++) {
-        int64_t tokens = (int64_t)tokens_of(data, &order, i * rows, (i + 1) * rows);
-        if (sizes->micro_batch < tokens) sizes->micro_batch = tokens;
+        int64_t micro_batch = 0;
+        for (int64_t r = 0; r < set->batch_size; r++) {
+            int64_t row = (int64_t)row_tokens(data, dq_order_row(&order, position++));
+            micro_batch += row;
+            if (sizes->row < row) sizes->row = row;
+        }
+        if (sizes->micro_batch < micro_batch) sizes->micro_batch = micro_batch;
     }
     dq_order_close(&order);
-    for (int which = 0; which < 2; which++) {
-        const dq_dataset *set_of_rows = which ? held_out : data;
-        for (size_t row = 0; set_of_rows && row < set_of_rows->rows; row++) {
-            int64_t tokens = (int64_t)row_tokens(set_of_rows, row);
-            if (sizes->row < tokens) sizes->row = tokens;
-        }
+    for (size_t row = 0; held_out && row < held_out->rows; row++) {
+        int64_t tokens = (int64_t)row_tokens(held_out, row);
+        if (sizes->row < tokens) sizes->row = tokens;
     }
     return DLQAT_OK;
 }

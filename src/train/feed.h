@@ -13,7 +13,7 @@
 /* What a feed may have to hold, in tokens. */
 typedef struct dq_feed_sizes {
     int64_t micro_batch; /* the largest of the run */
-    int64_t row;         /* the longest row, held-out ones included */
+    int64_t row;         /* the longest row of the run, or held out */
 } dq_feed_sizes;
 
 /* held_out may be NULL. */
