@@ -25,8 +25,10 @@ static dlqat_status start(run *r, int64_t prompt, dlqat_error *error) {
                        "the prompt has %lld tokens and the model's context %lld: shorten the prompt", (long long)prompt,
                        (long long)config->context);
     r->limit = config->context - prompt > r->how->max_new_tokens ? prompt + r->how->max_new_tokens : config->context;
-    dq_pass_options options = {
-        .capacity = prompt < PROMPT_PIECE ? prompt : PROMPT_PIECE, .cache = r->limit, .int8 = r->how->int8};
+    dq_pass_options options = {.capacity = prompt < PROMPT_PIECE ? prompt : PROMPT_PIECE,
+                               .cache = r->limit,
+                               .int8 = r->how->int8,
+                               .threads = r->bench->compute->threads};
     DQ_TRY(dq_pass_open(&r->pass, r->bench->model, &options, error));
     DQ_TRY(dq_sampler_open(&r->sampler, &r->how->sampling, config->vocabulary, error));
     r->logits = dq_alloc((size_t)config->vocabulary, sizeof *r->logits, "logits", error);

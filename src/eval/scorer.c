@@ -11,7 +11,8 @@ static const double PROGRESS_SECONDS = 5;
 dlqat_status dq_scorer_open(dq_scorer *scorer, const dq_bench *bench, const char *name, int64_t longest,
                             uint64_t expected, dlqat_error *error) {
     *scorer = (dq_scorer){.bench = *bench, .name = name, .expected = expected};
-    dq_pass_options options = {.capacity = longest > DQ_SCORER_TOKENS ? longest : DQ_SCORER_TOKENS};
+    dq_pass_options options = {.capacity = longest > DQ_SCORER_TOKENS ? longest : DQ_SCORER_TOKENS,
+                               .threads = bench->compute->threads};
     /* No more than all windows together can fill. */
     if ((uint64_t)options.capacity > (uint64_t)longest * expected)
         options.capacity = (int64_t)((uint64_t)longest * expected);

@@ -24,7 +24,8 @@ static bool always(void) {
 /* The matrix products, and every other operation, as the variant v has them. */
 /* clang-format off: a row each */
 #define PRODUCTS(v)                                                                                                    \
-    .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v, .gemm_packed = dq_gemm_packed_##v
+    .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v,                                     \
+    .packed_a_bytes = dq_packed_a_bytes_##v, .pack_a = dq_pack_a_##v, .gemm_packed = dq_gemm_packed_##v
 
 #define OPERATIONS(v)                                                                                                  \
     .rmsnorm_forward = dq_rmsnorm_forward_##v, .rmsnorm_backward = dq_rmsnorm_backward_##v, .rope = dq_rope_##v,       \

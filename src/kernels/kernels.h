@@ -49,13 +49,18 @@ typedef struct dq_gemm {
  * such or with the matrix. So who makes the rows of a weight W[out, in] one tile after another can put a tile, while it
  * is in cache, into the B of the forward, W^T (k = in, n = out, the tile's rows are columns), and into that of the input
  * gradient, W (k = out, n = in). */
-enum { DQ_PACK_UNIT = 64 };
+enum { DQ_PACK_UNIT = 64, DQ_PACK_ROWS = 192 };
 typedef struct dq_pack {
     int64_t k, n;
     int64_t first_row, rows, first_column, columns;
     const float *b;
     int64_t b_row, b_column;
 } dq_pack;
+
+/* The operands of a product that are packed; NULL: not this one. */
+typedef struct dq_packed {
+    const void *a, *b;
+} dq_packed;
 
 /* Causal attention of query_count queries over keys [0, first_position + query_count).
  * Query i stands at key position p = first_position + i and sees keys j with
@@ -86,13 +91,17 @@ struct dq_kernels {
 
     void (*gemm)(const dq_compute *compute, const dq_gemm *g);
 
-    /* Products with a B that is packed once: packed_bytes(k, n) bytes, of which pack fills a piece (serial, pieces touch
-     * different bytes) and which gemm_packed reads instead of g->b. The result is that of gemm to the bit. What is packed
-     * serves these kernels and this compute->multiply alone; slivers.h says how it lies. Best DQ_ALIGNMENT-aligned.
-     * packed_bytes is at most four bytes for each element of k and n, both rounded up to a multiple of DQ_PACK_UNIT. */
+    /* Products with operands that are packed once and serve several: B takes packed_bytes(k, n) bytes, of which pack fills a
+     * piece (serial, pieces touch different bytes), A packed_a_bytes(m, k) bytes, which pack_a fills from g->a (by all
+     * threads). gemm_packed reads what is packed instead of g->a and g->b. The result is that of gemm to the bit. What is
+     * packed serves these kernels and this compute->multiply alone; slivers.h says how it lies. Best DQ_ALIGNMENT-aligned.
+     * The bytes are at most four for each element, with m rounded up to a multiple of DQ_PACK_ROWS, k and n to one of
+     * DQ_PACK_UNIT. */
     size_t (*packed_bytes)(const dq_compute *compute, int64_t k, int64_t n);
     void (*pack)(const dq_compute *compute, const dq_pack *piece, void *packed);
-    void (*gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *packed);
+    size_t (*packed_a_bytes)(const dq_compute *compute, int64_t m, int64_t k);
+    void (*pack_a)(const dq_compute *compute, const dq_gemm *g, void *packed);
+    void (*gemm_packed)(const dq_compute *compute, const dq_gemm *g, const dq_packed *packed);
 
     /* y = w * x * r, r = 1/sqrt(mean(x^2) + eps), per row of D; r_out [T] or NULL. y may be x. */
     void (*rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w,

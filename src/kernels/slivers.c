@@ -31,9 +31,9 @@ typedef struct product {
     const dq_slivers *s;
     const dq_gemm *g;
     dq_operand a, b;
-    int64_t depth;                      /* of a block of the sum; the last may be shorter */
-    unsigned char *packed_a, *packed_b; /* room for them */
-    const unsigned char *whole_b;       /* packed by dq_slivers_pack, or NULL */
+    int64_t depth;                          /* of a block of the sum; the last may be shorter */
+    unsigned char *packed_a, *packed_b;     /* room for them */
+    const unsigned char *whole_a, *whole_b; /* packed beforehand, or NULL */
 } product;
 
 /* Rows [top, top + rows) times columns [left, left + columns) of the block of the sum that is packed. */
@@ -46,16 +46,22 @@ static int64_t sliver_bytes(const dq_slivers *s, int lanes, int64_t steps) {
     return lanes * steps * s->value_bytes;
 }
 
-static unsigned char *sliver_of_a(const product *x, const panel *at, int64_t sliver) {
-    return x->packed_a + sliver * sliver_bytes(x->s, x->s->rows, at->steps);
+/* Where a sliver of an operand of so many lanes lies, packed whole, slivers of `width`; the block begins at `start`. */
+static size_t place_in_whole(const dq_slivers *s, int64_t lanes, int width, int64_t start, int64_t sliver,
+                             int64_t steps) {
+    return (size_t)(sliver_bytes(s, width, start) * ceil_div(lanes, width) + sliver * sliver_bytes(s, width, steps));
 }
-static unsigned char *sliver_of_b(const product *x, const panel *at, int64_t sliver) {
-    return x->packed_b + sliver * sliver_bytes(x->s, x->s->columns, at->steps);
+
+/* Sliver `sliver` of the panel. */
+static const unsigned char *sliver_of_a(const product *x, const panel *at, int64_t sliver) {
+    const dq_slivers *s = x->s;
+    if (!x->whole_a) return x->packed_a + sliver * sliver_bytes(s, s->rows, at->steps);
+    return x->whole_a + place_in_whole(s, x->g->m, s->rows, at->start, at->top / s->rows + sliver, at->steps);
 }
-/* Of a B of n columns packed whole; the block begins at `start`. */
-static size_t sliver_of_whole(const dq_slivers *s, int64_t n, int64_t start, int64_t sliver, int64_t steps) {
-    return (size_t)(sliver_bytes(s, s->columns, start) * ceil_div(n, s->columns) +
-                    sliver * sliver_bytes(s, s->columns, steps));
+static const unsigned char *sliver_of_b(const product *x, const panel *at, int64_t sliver) {
+    const dq_slivers *s = x->s;
+    if (!x->whole_b) return x->packed_b + sliver * sliver_bytes(s, s->columns, at->steps);
+    return x->whole_b + place_in_whole(s, x->g->n, s->columns, at->start, at->left / s->columns + sliver, at->steps);
 }
 
 static panel panel_of(const product *x, int64_t top, int64_t most_rows, int64_t left, int64_t most_columns,
@@ -88,9 +94,7 @@ static void multiply_chunk(const product *x, const panel *at, int64_t row_chunk,
     int64_t column_end = column_slivers * (column_chunk + 1) / column_chunks;
     bool accumulate = g->accumulate || at->start > 0;
     for (int64_t j = column_slivers * column_chunk / column_chunks; j < column_end; j++) {
-        const void *b = x->whole_b
-                            ? x->whole_b + sliver_of_whole(s, g->n, at->start, at->left / s->columns + j, at->steps)
-                            : sliver_of_b(x, at, j);
+        const void *b = sliver_of_b(x, at, j);
         for (int64_t i = row_slivers * row_chunk / row_chunks; i < row_end; i++) {
             int64_t row = i * s->rows, column = j * s->columns;
             s->multiply(at->rows - row, at->steps, sliver_of_a(x, at, i), b,
@@ -104,17 +108,20 @@ static void multiply_chunk(const product *x, const panel *at, int64_t row_chunk,
 static void multiply_panel(const dq_compute *compute, const product *x, const panel *at) {
     const dq_slivers *s = x->s;
     int64_t row_slivers = ceil_div(at->rows, s->rows), column_slivers = ceil_div(at->columns, s->columns);
-    if (at->left == 0) { /* otherwise it is still there */
+    if (!x->whole_a && at->left == 0) { /* otherwise it is still there */
 #pragma omp for schedule(static) nowait
         for (int64_t i = 0; i < row_slivers; i += s->a_together)
-            pack(s->pack_a, &x->a, s->rows, at->top, at->rows, i, s->a_together, at, sliver_of_a(x, at, i));
+            pack(s->pack_a, &x->a, s->rows, at->top, at->rows, i, s->a_together, at,
+                 x->packed_a + i * sliver_bytes(s, s->rows, at->steps));
     }
-    if (x->whole_b) {
-#pragma omp barrier
-    } else {
-#pragma omp for schedule(static)
+    if (!x->whole_b) {
+#pragma omp for schedule(static) nowait
         for (int64_t j = 0; j < column_slivers; j += s->b_together)
-            pack(s->pack_b, &x->b, s->columns, at->left, at->columns, j, s->b_together, at, sliver_of_b(x, at, j));
+            pack(s->pack_b, &x->b, s->columns, at->left, at->columns, j, s->b_together, at,
+                 x->packed_b + j * sliver_bytes(s, s->columns, at->steps));
+    }
+    if (!x->whole_a || !x->whole_b) {
+#pragma omp barrier
     }
 
     int64_t row_chunks = ceil_div(at->rows, s->chunk_rows);
@@ -127,48 +134,58 @@ static void multiply_panel(const dq_compute *compute, const product *x, const pa
 static void multiply_shared(const dq_compute *compute, const product *x) {
     const dq_slivers *s = x->s;
     const dq_gemm *g = x->g;
-    /* Equal panels: a last one of a few rows would have all of B packed for it. */
-    const int64_t rows = part_of(g->m, s->panel_rows, s->rows);
+    /* As much as there is room to pack; in equal panels, or a last one of a few rows would have all of B packed for it. */
+    const int64_t rows = x->whole_a ? round_up(g->m, s->rows) : part_of(g->m, s->panel_rows, s->rows);
+    const int64_t columns = x->whole_b ? round_up(g->n, s->columns) : s->panel_columns;
 #pragma omp parallel num_threads(compute->threads)
     {
         if (s->begin) s->begin();
         for (int64_t top = 0; top < g->m; top += rows)
             for (int64_t start = 0; start < g->k; start += x->depth)
-                for (int64_t left = 0; left < g->n; left += s->panel_columns) {
-                    panel at = panel_of(x, top, rows, left, s->panel_columns, start);
+                for (int64_t left = 0; left < g->n; left += columns) {
+                    panel at = panel_of(x, top, rows, left, columns, start);
                     multiply_panel(compute, x, &at);
                 }
         if (s->end) s->end();
     }
 }
 
-/* A packed whole: block after block of the sum, each as slivers. */
+/* A whole, as dq_slivers_pack_a lays it out; by all threads of a parallel region. */
+static void pack_whole_a(const product *x, unsigned char *out) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    const int64_t row_slivers = ceil_div(g->m, s->rows);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < row_slivers; i += s->a_together)
+        for (int64_t start = 0; start < g->k; start += x->depth) {
+            panel at = panel_of(x, 0, g->m, 0, g->n, start);
+            pack(s->pack_a, &x->a, s->rows, 0, g->m, i, s->a_together, &at,
+                 out + place_in_whole(s, g->m, s->rows, start, i, at.steps));
+        }
+}
+
 static void multiply_narrow(const dq_compute *compute, const product *x) {
     const dq_slivers *s = x->s;
     const dq_gemm *g = x->g;
+    product packed = *x;
+    packed.whole_a = x->whole_a ? x->whole_a : x->packed_a;
     int64_t row_slivers = ceil_div(g->m, s->rows), column_slivers = ceil_div(g->n, s->columns);
-    int64_t block_bytes = row_slivers * sliver_bytes(s, s->rows, x->depth);
 #pragma omp parallel num_threads(compute->threads)
     {
         if (s->begin) s->begin();
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < row_slivers; i++)
-            for (int64_t start = 0, block = 0; start < g->k; start += x->depth, block++) {
-                panel at = panel_of(x, 0, g->m, 0, g->n, start);
-                pack(s->pack_a, &x->a, s->rows, 0, g->m, i, 1, &at, sliver_of_a(x, &at, i) + block * block_bytes);
-            }
+        if (!x->whole_a) pack_whole_a(x, x->packed_a);
         void *sliver = dq_workspace_thread(compute, omp_get_thread_num());
 #pragma omp for schedule(dynamic, 4)
         for (int64_t j = 0; j < column_slivers; j++)
-            for (int64_t start = 0, block = 0; start < g->k; start += x->depth, block++) {
+            for (int64_t start = 0; start < g->k; start += x->depth) {
                 panel at = panel_of(x, 0, g->m, 0, g->n, start);
                 const void *b = sliver;
                 if (x->whole_b)
-                    b = x->whole_b + sliver_of_whole(s, g->n, start, j, at.steps);
+                    b = sliver_of_b(x, &at, j);
                 else
                     pack(s->pack_b, &x->b, s->columns, 0, g->n, j, 1, &at, sliver);
                 for (int64_t i = 0; i < row_slivers; i++)
-                    s->multiply(g->m - i * s->rows, at.steps, sliver_of_a(x, &at, i) + block * block_bytes, b,
+                    s->multiply(g->m - i * s->rows, at.steps, sliver_of_a(&packed, &at, i), b,
                                 g->c + i * s->rows * g->c_row + j * s->columns, g->c_row, g->n - j * s->columns,
                                 g->accumulate || start > 0);
             }
@@ -181,21 +198,26 @@ static void clear(const dq_gemm *g) {
         for (int64_t j = 0; j < g->n; j++) g->c[i * g->c_row + j] = 0;
 }
 
-void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, const void *packed) {
-    if (g->m <= 0 || g->n <= 0) return;
-    if (g->k <= 0) {
-        if (!g->accumulate) clear(g);
-        return;
-    }
+static product product_of(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, const dq_packed *packed) {
     product x = {.s = s,
                  .g = g,
                  .a = {g->a, g->a_row, g->a_column},
                  .b = {g->b, g->b_column, g->b_row},
                  .depth = part_of(g->k, s->depth, s->unit),
-                 .whole_b = packed};
+                 .whole_a = packed->a,
+                 .whole_b = packed->b};
     x.packed_a = (unsigned char *)dq_workspace_shared(compute);
     x.packed_b = x.packed_a + (int64_t)s->panel_rows * s->depth * s->value_bytes;
+    return x;
+}
 
+void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, const dq_packed *packed) {
+    if (g->m <= 0 || g->n <= 0) return;
+    if (g->k <= 0) {
+        if (!g->accumulate) clear(g);
+        return;
+    }
+    const product x = product_of(s, compute, g, packed);
     int64_t height = round_up(g->m, s->rows);
     if (height * round_up(g->k, s->unit) <= NARROW_BYTES / s->value_bytes &&
         g->n >= 8 * (int64_t)s->columns * compute->threads)
@@ -204,8 +226,19 @@ void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_ge
         multiply_shared(compute, &x);
 }
 
+size_t dq_slivers_packed_a_bytes(const dq_slivers *s, int64_t m, int64_t k) {
+    return place_in_whole(s, m, s->rows, round_up(k, s->unit), 0, 0);
+}
+
+void dq_slivers_pack_a(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, void *packed) {
+    if (g->m <= 0 || g->k <= 0) return;
+    const product x = product_of(s, compute, g, &(dq_packed){0});
+#pragma omp parallel num_threads(compute->threads)
+    pack_whole_a(&x, packed);
+}
+
 size_t dq_slivers_packed_bytes(const dq_slivers *s, int64_t k, int64_t n) {
-    return sliver_of_whole(s, n, round_up(k, s->unit), 0, 0);
+    return place_in_whole(s, n, s->columns, round_up(k, s->unit), 0, 0);
 }
 
 void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed) {
@@ -218,7 +251,8 @@ void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed) {
         for (int64_t column = 0; column < piece->columns; column += s->b_together * s->columns) {
             int64_t lanes = min_of(piece->columns - column, (int64_t)s->b_together * s->columns);
             int64_t sliver = (piece->first_column + column) / s->columns;
-            unsigned char *out = (unsigned char *)packed + sliver_of_whole(s, piece->n, start, sliver, steps) +
+            unsigned char *out = (unsigned char *)packed +
+                                 place_in_whole(s, piece->n, s->columns, start, sliver, steps) +
                                  sliver_bytes(s, s->columns, row - start);
             s->pack_b(&o, column, lanes, (int)ceil_div(lanes, s->columns), row - piece->first_row, (int)depth, out,
                       apart);

@@ -14,7 +14,8 @@
  * sliver j / columns at
  *     s * round_up(n, columns) + (j / columns) * columns * d + place(p - s, j % columns)
  * values from the beginning. place(p, j) is p * columns + j where values are f32, and (p / 2 * columns + j) * 2 + p % 2 where
- * they are bf16, of which two steps make a pair.
+ * they are bf16, of which two steps make a pair. A packed A (dq_kernels.pack_a) is the same of slivers of rows, in each of
+ * which a variant puts the steps as its product of two slivers reads them.
  *
  * Two ways through the same slivers:
  *   shared   both operands packed once for all threads, then tiles in chunks of rows that stay in L2;
@@ -56,8 +57,9 @@ typedef struct dq_slivers {
     void (*begin)(void), (*end)(void);
 } dq_slivers;
 
-/* packed: B as dq_slivers_pack left it; NULL: it is g->b. */
-void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, const void *packed);
+void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, const dq_packed *packed);
+size_t dq_slivers_packed_a_bytes(const dq_slivers *s, int64_t m, int64_t k);
+void dq_slivers_pack_a(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, void *packed);
 size_t dq_slivers_packed_bytes(const dq_slivers *s, int64_t k, int64_t n);
 void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed);
 

@@ -14,7 +14,9 @@
     void dq_gemm_##v(const dq_compute *compute, const dq_gemm *g);                                                     \
     size_t dq_packed_bytes_##v(const dq_compute *compute, int64_t k, int64_t n);                                       \
     void dq_pack_##v(const dq_compute *compute, const dq_pack *piece, void *packed);                                   \
-    void dq_gemm_packed_##v(const dq_compute *compute, const dq_gemm *g, const void *packed);                          \
+    size_t dq_packed_a_bytes_##v(const dq_compute *compute, int64_t m, int64_t k);                                     \
+    void dq_pack_a_##v(const dq_compute *compute, const dq_gemm *g, void *packed);                                     \
+    void dq_gemm_packed_##v(const dq_compute *compute, const dq_gemm *g, const dq_packed *packed);                     \
     void dq_rmsnorm_forward_##v(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w,     \
                                 float eps, int64_t T, int64_t D);                                                      \
     void dq_rmsnorm_backward_##v(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,     \

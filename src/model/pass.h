@@ -22,6 +22,7 @@ typedef struct dq_pass_options {
     int64_t
         cache; /* > 0: a key/value cache of that many positions, for generation; then capacity bounds a prompt piece */
     bool int8; /* generation: products with packed weights round their inputs to 8 bits (dq_coded_product) */
+    int threads; /* that make weights at one time; 0: one. More of compute's are not used for it */
 } dq_pass_options;
 
 /* Bytes that dq_pass_open would take. */
@@ -42,8 +43,11 @@ dlqat_status dq_pass_loss(dq_pass *pass, const dq_compute *compute, const dq_bat
 /* Who wants the gradients of weights. Any member may be NULL (or an element of the arrays). Arrays are added to. */
 typedef struct dq_gradients {
     void *user;
-    /* Linear `index` (dq_model_linear's): dL/dW = dy^T x, dy [T, out], x [T, in]; both valid during the call only. */
-    void (*linear)(void *user, const dq_compute *compute, int index, const float *dy, const float *x, int64_t T);
+    /* Linears index to index + count - 1 (dq_model_linear's), which read one x: dL/dW_i = dy_i^T x, dy_i [T, out], x [T, in];
+     * valid during the call only. packed: x as the B[T, in] of dq_kernels.gemm_packed, if that is asked for, else NULL. */
+    void (*linears)(void *user, const dq_compute *compute, int index, int count, const float *const *dy, const float *x,
+                    const void *packed, int64_t T);
+    bool packed;
     float *embedding; /* [vocabulary, hidden]: the input's part, and the head's when tied */
     float *head;      /* untied */
     float *final_norm;

@@ -6,12 +6,6 @@ void dq_pass_want(dq_pass *pass, const dq_gradients *gradients) {
     pass->want = gradients ? *gradients : (dq_gradients){0};
 }
 
-/* Hands dL/dy and x of a linear to whoever trains its weight. */
-static void report(const dq_pass *pass, const dq_compute *compute, int l, dq_linear_kind kind, const float *dy,
-                   const float *x, int64_t T) {
-    if (pass->want.linear) pass->want.linear(pass->want.user, compute, l * DQ_LINEARS_PER_LAYER + (int)kind, dy, x, T);
-}
-
 static float *norm_gradient(float *const *norms, int l) {
     return norms ? norms[l] : NULL;
 }
@@ -49,15 +43,14 @@ static void feed_forward_backward(dq_pass *pass, const dq_compute *compute, int 
     dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->swiglu_forward(compute, pass->active, block->gate, block->up, n);
     dq_profile_return(compute->profile, before);
-    report(pass, compute, l, DQ_DOWN, pass->dhidden, pass->active, T);
+    dq_linears_report(pass, compute, l, DQ_DOWN, 1, (const float *[]){pass->dhidden}, pass->active, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_DOWN].active, pass->dhidden, pass->active, T, false);
     float *dgate = block->gate, *dup = block->up;
     before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->swiglu_backward(compute, dgate, dup, pass->active, block->gate, block->up, n);
     dq_profile_return(compute->profile, before);
     dq_pass_norm(pass, compute, pass->normed, NULL, block->middle, layer->post_norm, T);
-    report(pass, compute, l, DQ_GATE, dgate, pass->normed, T);
-    report(pass, compute, l, DQ_UP, dup, pass->normed, T);
+    dq_linears_report(pass, compute, l, DQ_GATE, 2, (const float *[]){dgate, dup}, pass->normed, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_GATE].active, dgate, pass->dnormed, T, false);
     dq_linear_backward(pass, compute, &layer->linear[DQ_UP].active, dup, pass->dnormed, T, true);
     norm_backward(pass, compute, pass->dhidden, norm_gradient(pass->want.post_norm, l), pass->dnormed, block->middle,
@@ -87,7 +80,7 @@ static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, 
     dq_block *block = &pass->block[l];
     int64_t T = span->tokens;
     attention_room room = room_for_attention(pass, l, T);
-    report(pass, compute, l, DQ_O, pass->dhidden, block->o, T);
+    dq_linears_report(pass, compute, l, DQ_O, 1, (const float *[]){pass->dhidden}, block->o, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_O].active, pass->dhidden, room.do_, T, false);
     dq_attention attention = dq_block_attention(pass, l, span);
     /* Four products: of dv, dp, dq and dk. The scores, made again, are a fifth that is not counted. */
@@ -100,9 +93,7 @@ static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, 
     const float *dk = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, room.dk, block->k,
                                        config->kv_heads, span);
     dq_pass_norm(pass, compute, pass->normed, NULL, pass->hidden[l], layer->input_norm, T);
-    report(pass, compute, l, DQ_Q, dq, pass->normed, T);
-    report(pass, compute, l, DQ_K, dk, pass->normed, T);
-    report(pass, compute, l, DQ_V, room.dv, pass->normed, T);
+    dq_linears_report(pass, compute, l, DQ_Q, 3, (const float *[]){dq, dk, room.dv}, pass->normed, T);
     if (!needed) return;
     dq_linear_backward(pass, compute, &layer->linear[DQ_Q].active, dq, pass->dnormed, T, false);
     dq_linear_backward(pass, compute, &layer->linear[DQ_K].active, dk, pass->dnormed, T, true);

@@ -52,8 +52,12 @@ struct dq_pass {
     float *logits;                 /* [loss_rows, V] */
     int32_t *labels, *picked_from; /* [loss_rows] */
     double *losses;                /* [loss_rows] */
-    /* weights that are not resident pass through here, a tile of rows at a time: made, and packed for the product */
-    float *tile, *packed;
+    float *packed_input;           /* x of linears, as the kernels pack it */
+    /* Weights that are not resident pass through here, a tile of rows at a time: DQ_PACK_UNIT rows made by each of so many
+     * threads, and all of the tile packed for the product. */
+    int makers;
+    int64_t made_floats; /* of one of them */
+    float *made, *packed;
     /* generation */
     int64_t past;
     float **cached_k, **cached_v;  /* [layers] of [cache, K d] */
@@ -67,17 +71,23 @@ typedef struct dq_span {
 } dq_span;
 
 int64_t dq_tile_rows(int64_t in);
+/* Room for a matrix as the kernels pack it, a B, or an A or a B. */
+int64_t dq_packed_floats(int64_t rows, int64_t columns);
+int64_t dq_packed_input_floats(int64_t rows, int64_t columns);
 int64_t dq_loss_rows(int64_t vocabulary, int64_t capacity);
 
 /* y = x W^T, or y += with accumulate. x [T, in], y [T, out]. */
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,
                        float *y, int64_t T, bool accumulate);
-/* The same of several weights of one x; in generation with few tokens all at once. */
+/* The same of several weights of one x, at most DQ_CODED_TOGETHER; in generation with few tokens all at once. */
 void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int count, const dq_weight *const *weight,
                         const float *x, float *const *y, int64_t T, bool accumulate);
 /* dx = dy W, or dx += with accumulate. The same bits whether the weight is resident or not. */
 void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *dy,
                         float *dx, int64_t T, bool accumulate);
+/* Hands dL/dy_i and x of linears `kind` and following of block l, which read one x, to whoever trains their weights. */
+void dq_linears_report(const dq_pass *pass, const dq_compute *compute, int l, dq_linear_kind kind, int count,
+                       const float *const *dy, const float *x, int64_t T);
 
 /* All blocks and the final norm, from hidden[0] = E[ids]. In generation keys and values go to the cache. */
 dlqat_status dq_pass_run(dq_pass *pass, const dq_compute *compute, const int32_t *ids, const dq_span *span,

@@ -3,10 +3,24 @@
 
 #include <stdlib.h>
 
-/* A tile of 4 MiB (1 Mi floats): far more than its share of the input's packing, little beside the activations. */
+/* A tile of 4 MiB (1 Mi floats), little beside the activations, but of wide weights 1,024 rows: each tile of the backward passes
+ * over the input's gradient once more, as a block of the kernels' sum does, which is no longer than that. */
 int64_t dq_tile_rows(int64_t in) {
-    int64_t rows = ((int64_t)1 << 20) / in / 64 * 64;
-    return rows < 64 ? 64 : rows;
+    int64_t rows = ((int64_t)1 << 20) / in / DQ_PACK_UNIT * DQ_PACK_UNIT;
+    return rows < 1024 ? 1024 : rows;
+}
+
+static int64_t round_up(int64_t x, int64_t unit) {
+    return (x + unit - 1) / unit * unit;
+}
+
+int64_t dq_packed_floats(int64_t rows, int64_t columns) {
+    return round_up(rows, DQ_PACK_UNIT) * round_up(columns, DQ_PACK_UNIT);
+}
+
+_Static_assert(DQ_PACK_ROWS % DQ_PACK_UNIT == 0, "an A has room enough for a B");
+int64_t dq_packed_input_floats(int64_t rows, int64_t columns) {
+    return round_up(rows, DQ_PACK_ROWS) * round_up(columns, DQ_PACK_UNIT);
 }
 
 /* 64 MiB of logits, but at least 16 rows: below that the head's tiles are produced too often for too little. */
@@ -86,15 +100,32 @@ static void lay_out_generation(dq_pass *pass, const dq_config *config, dq_arena 
     pass->row_start = dq_arena_take(arena, (size_t)pass->options.capacity, sizeof *pass->row_start);
 }
 
-/* Of the widest tile; packed: of one as the kernels pack it (dq_kernels.packed_bytes). */
-static int64_t tile_elements(const dq_config *config, bool packed) {
+static int64_t widest_input(const dq_config *config) {
     int64_t most = 0;
     for (int k = 0; k < DQ_LINEARS_PER_LAYER; k++) {
-        int64_t in = dq_linear_in(config, (dq_linear_kind)k), rows = dq_tile_rows(in);
-        if (packed) in = (in + DQ_PACK_UNIT - 1) / DQ_PACK_UNIT * DQ_PACK_UNIT;
-        if (rows * in > most) most = rows * in;
+        int64_t in = dq_linear_in(config, (dq_linear_kind)k);
+        if (in > most) most = in;
     }
     return most;
+}
+
+/* Of the largest tile. */
+static int64_t packed_tile_floats(const dq_config *config) {
+    int64_t most = 0;
+    for (int k = 0; k < DQ_LINEARS_PER_LAYER; k++) {
+        int64_t in = dq_linear_in(config, (dq_linear_kind)k), floats = dq_packed_floats(dq_tile_rows(in), in);
+        if (floats > most) most = floats;
+    }
+    return most;
+}
+
+static void lay_out_products(dq_pass *pass, const dq_config *config, dq_arena *arena) {
+    const int64_t in = widest_input(config);
+    pass->packed_input = floats(arena, 1, dq_packed_input_floats(pass->options.capacity, in));
+    pass->makers = pass->options.threads > 1 ? pass->options.threads : 1;
+    pass->made_floats = DQ_PACK_UNIT * in;
+    pass->made = floats(arena, pass->makers, pass->made_floats);
+    pass->packed = floats(arena, 1, packed_tile_floats(config));
 }
 
 static void lay_out(dq_pass *pass, const dq_config *config, dq_arena *arena) {
@@ -110,8 +141,7 @@ static void lay_out(dq_pass *pass, const dq_config *config, dq_arena *arena) {
     pass->labels = dq_arena_take(arena, (size_t)pass->loss_rows, sizeof *pass->labels);
     pass->picked_from = dq_arena_take(arena, (size_t)pass->loss_rows, sizeof *pass->picked_from);
     pass->losses = dq_arena_take(arena, (size_t)pass->loss_rows, sizeof *pass->losses);
-    pass->tile = floats(arena, 1, tile_elements(config, false));
-    pass->packed = floats(arena, 1, tile_elements(config, true));
+    lay_out_products(pass, config, arena);
     if (pass->options.training) lay_out_training(pass, config, arena);
     if (pass->options.cache) lay_out_generation(pass, config, arena);
 }

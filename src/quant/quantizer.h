@@ -93,10 +93,10 @@ void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uin
 dq_coded dq_quantizer_coded(const dq_quantizer *q);
 
 /* Adds to the gradients of what `trained` names, from dy [T, out] and the layer's input x [T, in]; G = dy^T x.
- * scratch: dq_quantizer_scratch floats. */
+ * packed: x as the B of that product (dq_kernels.pack), or NULL. scratch: dq_quantizer_scratch floats. */
 size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T, int threads);
 void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
-                           const float *x, int64_t T, float *scratch);
+                           const float *x, const void *packed, int64_t T, float *scratch);
 
 /* What the kernels see of rows [first, first + count), but for S and O. */
 dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t count);

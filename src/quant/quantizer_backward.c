@@ -103,7 +103,7 @@ static void rows_backward(const dq_quantizer *q, int64_t first, int64_t count, f
 }
 
 void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
-                           const float *x, int64_t T, float *scratch) {
+                           const float *x, const void *packed, int64_t T, float *scratch) {
     if (q->recipe.adapter == DQ_ADAPTER_POOLED) {
         if (trained.adapter) pooled_backward(q, compute, dy, x, T, scratch);
         return;
@@ -132,7 +132,7 @@ void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_traine
                            .b_column = 1,
                            .c = G,
                            .c_row = in};
-        compute->kernels->gemm(compute, &product);
+        compute->kernels->gemm_packed(compute, &product, &(dq_packed){.b = packed});
         dq_profile_enter(compute->profile, DQ_QUANTIZER_GRADIENT, 0);
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
         for (int64_t i = 0; i < rows; i += DQ_QUANTIZER_ROWS) {

@@ -33,7 +33,8 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
         .training = true, .resident = plan->resident, .threads = plan->threads, .capacity = plan->capacity};
     dq_quantizer_set_bytes set = {0};
     DQ_TRY(dq_quantizer_set_plan(&set, model, options, &how, error));
-    dq_pass_options pass = {.capacity = plan->capacity, .training = true, .checkpoint = plan->checkpoint};
+    dq_pass_options pass = {
+        .capacity = plan->capacity, .training = true, .checkpoint = plan->checkpoint, .threads = plan->threads};
 
     plan->weights = model_bytes(model, dq_options_settings(options), set.base > 0);
     plan->base = set.base;

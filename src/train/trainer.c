@@ -42,11 +42,13 @@ dlqat_status dq_resolve_steps(const dq_recipe *recipe, const dlqat_options *opti
 }
 
 /* The weight gradient of a linear goes straight into the gradients of its quantizer's parameters. */
-static void take_gradient(void *user, const dq_compute *compute, int index, const float *dy, const float *x,
-                          int64_t T) {
+static void take_gradients(void *user, const dq_compute *compute, int index, int count, const float *const *dy,
+                           const float *x, const void *packed, int64_t T) {
     dq_trainer *trainer = user;
-    dq_quantizer *q = &trainer->set.at[index];
-    if (q->out) dq_quantizer_backward(q, compute, trainer->trained, dy, x, T, trainer->set.scratch);
+    for (int i = 0; i < count; i++) {
+        dq_quantizer *q = &trainer->set.at[index + i];
+        if (q->out) dq_quantizer_backward(q, compute, trainer->trained, dy[i], x, packed, T, trainer->set.scratch);
+    }
 }
 
 dlqat_status dq_trainer_open(dq_trainer **out, const dlqat_options *options, const dq_trainer_options *with,
@@ -77,9 +79,13 @@ dlqat_status dq_trainer_open(dq_trainer **out, const dlqat_options *options, con
     state->groups = trainer->set.groups;
     trainer->schedule = (dq_schedule){recipe->schedule, recipe->learning_rate, state->warmup_steps, state->max_steps};
     DQ_TRY_GOTO(status, dq_feed_open(&trainer->feed, options, with->data, &sizes, with->at_once, error), failed);
-    dq_pass_options pass = {.capacity = state->capacity, .training = true, .checkpoint = with->checkpoint};
+    dq_pass_options pass = {.capacity = state->capacity,
+                            .training = true,
+                            .checkpoint = with->checkpoint,
+                            .threads = with->compute->threads};
     DQ_TRY_GOTO(status, dq_pass_open(&trainer->pass, with->model, &pass, error), failed);
-    trainer->gradients = (dq_gradients){.user = trainer, .linear = take_gradient};
+    trainer->gradients =
+        (dq_gradients){.user = trainer, .linears = take_gradients, .packed = recipe->adapter != DQ_ADAPTER_POOLED};
     dq_pass_want(trainer->pass, &trainer->gradients);
     return DLQAT_OK;
 failed:

@@ -8,7 +8,8 @@ DQ_VARIANT_DECLARE(plain16tiles);
 
 /* clang-format off: a row each */
 #define PRODUCTS(v)                                                                                                    \
-    .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v, .gemm_packed = dq_gemm_packed_##v
+    .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v,                                     \
+    .packed_a_bytes = dq_packed_a_bytes_##v, .pack_a = dq_pack_a_##v, .gemm_packed = dq_gemm_packed_##v
 
 #define OPERATIONS                                                                                                     \
     .rmsnorm_forward = dq_rmsnorm_forward_plain16, .rmsnorm_backward = dq_rmsnorm_backward_plain16,                    \

@@ -6,8 +6,10 @@
 #include "base/half.h"
 
 enum { M, N, K };
-enum { A, B, C, PACKED };
+enum { A, B, C, PACKED, PACKED_A };
 enum { A_TURNED = 1, B_TURNED = 2, ACCUMULATE = 4, BF16 = 8, SPREAD = 16 };
+/* Which operands are packed beforehand: SIZES[3]. */
+enum { WAY = 3, PACK_B = 0, PACK_A = 1, PACK_BOTH = 2 };
 enum { GAP = 3 }; /* between the rows of C: must stay as it is */
 
 static dq_gemm shape(const trial *t) {
@@ -64,9 +66,15 @@ static void run_packed(trial *t, const dq_compute *compute) {
     dq_gemm g = shape(t);
     dq_compute here = *compute;
     here.multiply = t->variation & BF16 ? DQ_MULTIPLY_BF16 : DQ_MULTIPLY_F32;
-    if (!t->slots[PACKED].x) pack(t, &here, &g);
-    g.b = NULL;
-    here.kernels->gemm_packed(&here, &g, t->slots[PACKED].x);
+    const bool a = t->size[WAY] != PACK_B, b = t->size[WAY] != PACK_A;
+    if (a && !t->slots[PACKED_A].x) {
+        slot_room(t, PACKED_A, (int64_t)(here.kernels->packed_a_bytes(&here, g.m, g.k) / sizeof(float)));
+        here.kernels->pack_a(&here, &g, t->slots[PACKED_A].x);
+    }
+    if (b && !t->slots[PACKED].x) pack(t, &here, &g);
+    if (a) g.a = NULL;
+    if (b) g.b = NULL;
+    here.kernels->gemm_packed(&here, &g, &(dq_packed){a ? t->slots[PACKED_A].x : NULL, b ? t->slots[PACKED].x : NULL});
 }
 
 static bool in_bf16(const trial *t) {
@@ -137,12 +145,33 @@ static const int64_t benches[][SIZES] = {
     {1536, 16, 576, 0, 0, 0, 0, B_TURNED},
 };
 
-static const int64_t packed_tests[][SIZES] = {{7, 33, 321}, {13, 100, 70}, {3, 150, 2100}, {1, 800, 33}, {40, 5, 1}};
+/* Beside shared and narrow products of every kind: more rows, and more columns, than are packed on the way at one time. */
+static const int64_t packed_tests[][SIZES] = {
+    {7, 33, 321},
+    {13, 100, 70},
+    {3, 150, 2100},
+    {1, 800, 33},
+    {40, 5, 1},
+    {7, 33, 321, PACK_A},
+    {70, 100, 970, PACK_A},
+    {3, 150, 2100, PACK_A},
+    {1, 800, 33, PACK_A},
+    {40, 5, 1, PACK_A},
+    {2130, 18, 4, PACK_A},
+    {7, 33, 321, PACK_BOTH},
+    {70, 100, 970, PACK_BOTH},
+    {3, 150, 2100, PACK_BOTH},
+    {1, 800, 33, PACK_BOTH},
+    {2130, 18, 4, PACK_BOTH},
+    {2, 3100, 9, PACK_BOTH},
+    {2, 3100, 9, PACK_A},
+};
 static const int64_t packed_benches[][SIZES] = {
     {900, 1536, 576, 0, 0, 0, 0, B_TURNED},        {900, 576, 1536, 0, 0, 0, 0, 0},
     {900, 1536, 576, 0, 0, 0, 0, B_TURNED | BF16}, {900, 576, 1536, 0, 0, 0, 0, BF16},
     {256, 49152, 576, 0, 0, 0, 0, B_TURNED},       {1, 49152, 576, 0, 0, 0, 0, B_TURNED},
-    {1, 49152, 576, 0, 0, 0, 0, B_TURNED | BF16},
+    {1, 49152, 576, 0, 0, 0, 0, B_TURNED | BF16},  {900, 1536, 576, PACK_BOTH, 0, 0, 0, B_TURNED},
+    {900, 576, 1536, PACK_BOTH, 0, 0, 0, 0},
 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])

@@ -90,7 +90,7 @@ static void elements_of(const dq_compute *compute) {
     elements_multiplied(&here);
 }
 
-/* With B packed beforehand the products are the same to the bit. */
+/* With operands packed beforehand the products are the same to the bit. */
 static void packed_as_not(const dq_compute *compute) {
     const operation *packed = NULL, *plain = NULL;
     for (int i = 0; i < operation_count(); i++) {
@@ -118,8 +118,10 @@ static void packed_size(const dq_compute *compute) {
             int64_t k = sizes[i / 7], n = sizes[i % 7], unit = DQ_PACK_UNIT;
             dq_compute here = *compute;
             here.multiply = (dq_multiply)multiply;
-            size_t most = (size_t)((k + unit - 1) / unit * unit * ((n + unit - 1) / unit * unit)) * sizeof(float);
-            assert_in_range(compute->kernels->packed_bytes(&here, k, n), 1, most);
+            int64_t height = (k + DQ_PACK_ROWS - 1) / DQ_PACK_ROWS * DQ_PACK_ROWS, depth = (k + unit - 1) / unit * unit,
+                    width = (n + unit - 1) / unit * unit;
+            assert_in_range(compute->kernels->packed_bytes(&here, k, n), 1, (size_t)(depth * width) * sizeof(float));
+            assert_in_range(compute->kernels->packed_a_bytes(&here, k, n), 1, (size_t)(height * width) * sizeof(float));
         }
 }
 

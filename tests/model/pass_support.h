@@ -70,16 +70,19 @@ typedef struct gradients {
     dq_gradients want;
 } gradients;
 
-static inline void collect(void *user, const dq_compute *compute, int index, const float *dy, const float *x,
-                           int64_t T) {
+static inline void collect(void *user, const dq_compute *compute, int index, int count, const float *const *dy,
+                           const float *x, const void *packed, int64_t T) {
     gradients *g = user;
-    const dq_weight *weight = &dq_model_linear(g->model, index)->base;
     (void)compute;
-    g->calls[index]++;
-    for (int64_t t = 0; t < T; t++)
-        for (int64_t i = 0; i < weight->out; i++)
-            for (int64_t j = 0; j < weight->in; j++)
-                g->linear[index][i * weight->in + j] += dy[t * weight->out + i] * x[t * weight->in + j];
+    if (packed) fail_msg("nobody asked for a packed x");
+    for (int n = 0; n < count; n++) {
+        const dq_weight *weight = &dq_model_linear(g->model, index + n)->base;
+        g->calls[index + n]++;
+        for (int64_t t = 0; t < T; t++)
+            for (int64_t i = 0; i < weight->out; i++)
+                for (int64_t j = 0; j < weight->in; j++)
+                    g->linear[index + n][i * weight->in + j] += dy[n][t * weight->out + i] * x[t * weight->in + j];
+    }
 }
 
 static inline void make_gradients(gradients *g, dq_model *model) {
@@ -105,7 +108,7 @@ static inline void make_gradients(gradients *g, dq_model *model) {
     }
     g->want = (dq_gradients){
         .user = g,
-        .linear = collect,
+        .linears = collect,
         .embedding = g->embedding,
         .head = g->head,
         .final_norm = g->final_norm,

@@ -200,16 +200,18 @@ static void residence_keeps_the_bits(void **state) {
     tear_down(&f);
 }
 
-/* More rows than a tile has, so that products and their backward go over several: [150, 24000] against plain loops. */
+/* More rows than a tile has, so that products and their backward go over several, and enough tokens that x is packed once for
+ * them: [1100, 1030] against plain loops. */
 static void tiles_join(void **state) {
     (void)state;
-    enum { OUT = 150, IN = 24000, T = 3 };
+    enum { OUT = 1100, IN = 1030, T = 70, MAKERS = 2 };
     assert_true(dq_tile_rows(IN) < OUT);
     dlqat_error error;
-    float *w = reserve((size_t)OUT * IN, sizeof *w), *tile = reserve((size_t)(dq_tile_rows(IN) * IN), sizeof *tile);
-    float *packed = reserve((size_t)(dq_tile_rows(IN) * IN), sizeof *packed); /* 24000 is a multiple of 64 */
+    float *w = reserve((size_t)OUT * IN, sizeof *w), *made = reserve((size_t)MAKERS * DQ_PACK_UNIT * IN, sizeof *made);
+    float *packed = reserve((size_t)dq_packed_floats(dq_tile_rows(IN), IN), sizeof *packed);
+    float *input = reserve((size_t)dq_packed_input_floats(T, IN), sizeof *input);
     float *x = reserve((size_t)T * IN, sizeof *x), *dx = reserve((size_t)T * IN, sizeof *dx);
-    float y[T * OUT], dy[T * OUT];
+    float *y = reserve((size_t)T * OUT, sizeof *y), *dy = reserve((size_t)T * OUT, sizeof *dy);
     for (int i = 0; i < OUT * IN; i++) w[i] = (float)(i % 201 * 7919 % 201 - 100) / 100.0f;
     for (int i = 0; i < T * IN; i++) x[i] = (float)(i % 197 * 104 % 197 - 98) / 98.0f;
     for (int i = 0; i < T * OUT; i++) dy[i] = (float)(i % 13 - 6);
@@ -218,7 +220,8 @@ static void tiles_join(void **state) {
     weight.resident = NULL;
     dq_compute compute;
     assert_ok(dq_compute_open(&compute, NULL, 2, DQ_MULTIPLY_F32, &error));
-    dq_pass pass = {.tile = tile, .packed = packed};
+    dq_pass pass = {
+        .packed_input = input, .makers = MAKERS, .made_floats = DQ_PACK_UNIT * IN, .made = made, .packed = packed};
     dq_linear_forward(&pass, &compute, &weight, x, y, T, false);
     dq_linear_backward(&pass, &compute, &weight, dy, dx, T, false);
     for (int t = 0; t < T; t++) {
@@ -240,19 +243,15 @@ static void tiles_join(void **state) {
         }
     }
     /* Resident, y comes from one product; dx still from the same tiles. */
-    float kept_y[T * OUT], *kept_dx = reserve((size_t)T * IN, sizeof *kept_dx);
+    float *kept_y = reserve((size_t)T * OUT, sizeof *kept_y), *kept_dx = reserve((size_t)T * IN, sizeof *kept_dx);
     weight.resident = w;
     dq_linear_forward(&pass, &compute, &weight, x, kept_y, T, false);
     dq_linear_backward(&pass, &compute, &weight, dy, kept_dx, T, false);
-    assert_memory_equal(kept_y, y, sizeof y);
+    assert_memory_equal(kept_y, y, (size_t)T * OUT * sizeof *y);
     assert_memory_equal(kept_dx, dx, (size_t)T * IN * sizeof *dx);
-    free(kept_dx);
     dq_compute_close(&compute);
-    free(w);
-    free(tile);
-    free(packed);
-    free(x);
-    free(dx);
+    float *const all[] = {w, made, packed, input, x, dx, y, dy, kept_y, kept_dx};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
 /* Loss in chunks: 600 label tokens are more than a chunk holds. Rows alone fit into one. */
@@ -297,7 +296,7 @@ static void wanted_gradients_are_independent(void **state) {
     gradients all, linears;
     make_gradients(&all, f.model);
     make_gradients(&linears, f.model);
-    linears.want = (dq_gradients){.user = &linears, .linear = collect};
+    linears.want = (dq_gradients){.user = &linears, .linears = collect};
     run_backward(pass, &f.compute, &f.batch, 1, &all);
     run_backward(pass, &f.compute, &f.batch, 1, &linears);
     for (int i = 0; i < dq_model_linear_count(f.model); i++) {

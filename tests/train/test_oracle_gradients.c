@@ -7,9 +7,11 @@ typedef struct sink {
     float *scratch;
 } sink;
 
-static void take(void *user, const dq_compute *compute, int index, const float *dy, const float *x, int64_t T) {
+static void take(void *user, const dq_compute *compute, int index, int count, const float *const *dy, const float *x,
+                 const void *packed, int64_t T) {
     sink *s = user;
-    dq_quantizer_backward(&s->o->set.at[index], compute, s->trained, dy, x, T, s->scratch);
+    for (int i = 0; i < count; i++)
+        dq_quantizer_backward(&s->o->set.at[index + i], compute, s->trained, dy[i], x, packed, T, s->scratch);
 }
 
 /* A place of its own for the gradient of every parameter. */
@@ -41,10 +43,10 @@ static double run_pass(oracle *o, dq_trained trained) {
     assert_ok(dq_quantizer_set_refresh(&o->set, &o->compute, &error));
     assert_ok(dq_batch_open(&batch, 256, &error));
     for (size_t row = 0; row < o->data.rows; row++) assert_true(dq_batch_add(&batch, &o->data, row));
-    dq_pass_options options = {.capacity = 256, .training = true};
+    dq_pass_options options = {.capacity = 256, .training = true, .threads = 2};
     assert_ok(dq_pass_open(&pass, o->model, &options, &error));
     sink s = {o, trained, o->set.scratch};
-    dq_gradients gradients = {.user = &s, .linear = take};
+    dq_gradients gradients = {.user = &s, .linears = take, .packed = true};
     dq_pass_want(pass, &gradients);
     assert_ok(dq_pass_forward(pass, &o->compute, &batch, &error));
     assert_ok(dq_pass_loss(pass, &o->compute, &batch, true, 1.0f / (float)batch.labels, &sum, NULL, &error));

@@ -60,7 +60,7 @@ static void total_is_the_sum(void **state) {
     assert_in_range(p.parameters, numbers, numbers + 14 * 6 * 64);
     size_t most = 3 * 4 * (phase1 > phase2 ? phase1 : phase2);
     assert_in_range(p.optimizer, most, most + 3 * 14 * 6 * 64);
-    dq_pass_options pass = {.capacity = TOKENS, .training = true};
+    dq_pass_options pass = {.capacity = TOKENS, .training = true, .threads = s.compute.threads};
     assert_int_equal(p.activations + p.logits, dq_pass_bytes(s.model, &pass));
     close_setup(&s);
 }
@@ -141,7 +141,7 @@ static void tokens_at_once_bound_the_activations(void **state) {
     assert_ok(dlqat_options_set(s.options, "tokens-at-once", "100", &error));
     assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, &unknown, &error));
     assert_int_equal(asked.capacity, 100);
-    dq_pass_options pass = {.capacity = 100, .training = true};
+    dq_pass_options pass = {.capacity = 100, .training = true, .threads = s.compute.threads};
     assert_int_equal(asked.activations + asked.logits, dq_pass_bytes(s.model, &pass));
     sizes.row = 200;
     assert_ok(dq_plan_within(&asked, s.model, s.options, &sizes, &s.compute, &unknown, &error));

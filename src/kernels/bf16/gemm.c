@@ -262,10 +262,10 @@ static bool in_pairs(const dq_compute *compute) {
 }
 
 void NAME(gemm)(const dq_compute *compute, const dq_gemm *g) {
-    NAME(gemm_packed)(compute, g, NULL);
+    NAME(gemm_packed)(compute, g, &(dq_packed){0});
 }
 
-void NAME(gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *packed) {
+void NAME(gemm_packed)(const dq_compute *compute, const dq_gemm *g, const dq_packed *packed) {
     if (in_pairs(compute))
         dq_slivers_gemm(&of_pairs, compute, g, packed);
     else
@@ -275,6 +275,18 @@ void NAME(gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *
 size_t NAME(packed_bytes)(const dq_compute *compute, int64_t k, int64_t n) {
     return in_pairs(compute) ? dq_slivers_packed_bytes(&of_pairs, k, n)
                              : DQ_NAME_IN(packed_bytes, DQ_VARIANT_F32)(compute, k, n);
+}
+
+size_t NAME(packed_a_bytes)(const dq_compute *compute, int64_t m, int64_t k) {
+    return in_pairs(compute) ? dq_slivers_packed_a_bytes(&of_pairs, m, k)
+                             : DQ_NAME_IN(packed_a_bytes, DQ_VARIANT_F32)(compute, m, k);
+}
+
+void NAME(pack_a)(const dq_compute *compute, const dq_gemm *g, void *packed) {
+    if (in_pairs(compute))
+        dq_slivers_pack_a(&of_pairs, compute, g, packed);
+    else
+        DQ_NAME_IN(pack_a, DQ_VARIANT_F32)(compute, g, packed);
 }
 
 void NAME(pack)(const dq_compute *compute, const dq_pack *piece, void *packed) {

@@ -59,10 +59,29 @@ void dq_pack_c(const dq_compute *compute, const dq_pack *piece, void *packed) {
             to[p * piece->n + j] = piece->b[p * piece->b_row + j * piece->b_column];
 }
 
-void dq_gemm_packed_c(const dq_compute *compute, const dq_gemm *g, const void *packed) {
+size_t dq_packed_a_bytes_c(const dq_compute *compute, int64_t m, int64_t k) {
+    (void)compute;
+    return (size_t)(m * k) * sizeof(float);
+}
+
+void dq_pack_a_c(const dq_compute *compute, const dq_gemm *g, void *packed) {
+    (void)compute;
+    float *to = packed;
+    for (int64_t i = 0; i < g->m; i++)
+        for (int64_t p = 0; p < g->k; p++) *to++ = g->a[i * g->a_row + p * g->a_column];
+}
+
+void dq_gemm_packed_c(const dq_compute *compute, const dq_gemm *g, const dq_packed *packed) {
     dq_gemm plain = *g;
-    plain.b = packed;
-    plain.b_row = g->n;
-    plain.b_column = 1;
+    if (packed->a) {
+        plain.a = packed->a;
+        plain.a_row = g->k;
+        plain.a_column = 1;
+    }
+    if (packed->b) {
+        plain.b = packed->b;
+        plain.b_row = g->n;
+        plain.b_column = 1;
+    }
     dq_gemm_c(compute, &plain);
 }

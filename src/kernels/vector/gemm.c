@@ -77,12 +77,22 @@ static dq_slivers slivers_of(const dq_compute *compute) {
 }
 
 void NAME(gemm)(const dq_compute *compute, const dq_gemm *g) {
-    NAME(gemm_packed)(compute, g, NULL);
+    NAME(gemm_packed)(compute, g, &(dq_packed){0});
 }
 
-void NAME(gemm_packed)(const dq_compute *compute, const dq_gemm *g, const void *packed) {
+void NAME(gemm_packed)(const dq_compute *compute, const dq_gemm *g, const dq_packed *packed) {
     dq_slivers s = slivers_of(compute);
     dq_slivers_gemm(&s, compute, g, packed);
+}
+
+size_t NAME(packed_a_bytes)(const dq_compute *compute, int64_t m, int64_t k) {
+    dq_slivers s = slivers_of(compute);
+    return dq_slivers_packed_a_bytes(&s, m, k);
+}
+
+void NAME(pack_a)(const dq_compute *compute, const dq_gemm *g, void *packed) {
+    dq_slivers s = slivers_of(compute);
+    dq_slivers_pack_a(&s, compute, g, packed);
 }
 
 size_t NAME(packed_bytes)(const dq_compute *compute, int64_t k, int64_t n) {
