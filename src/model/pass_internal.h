@@ -74,7 +74,7 @@ int64_t dq_tile_rows(int64_t in);
 /* Room for a matrix as the kernels pack it, a B, or an A or a B. */
 int64_t dq_packed_floats(int64_t rows, int64_t columns);
 int64_t dq_packed_input_floats(int64_t rows, int64_t columns);
-int64_t dq_loss_rows(int64_t vocabulary, int64_t capacity);
+int64_t dq_loss_rows(int64_t vocabulary, int64_t hidden, int64_t capacity);
 
 /* y = x W^T, or y += with accumulate. x [T, in], y [T, out]. */
 void dq_linear_forward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *x,

@@ -23,9 +23,11 @@ int64_t dq_packed_input_floats(int64_t rows, int64_t columns) {
     return round_up(rows, DQ_PACK_ROWS) * round_up(columns, DQ_PACK_UNIT);
 }
 
-/* 64 MiB of logits, but at least 16 rows: below that the head's tiles are produced too often for too little. */
-int64_t dq_loss_rows(int64_t vocabulary, int64_t capacity) {
+/* Every chunk makes all tiles of the head twice, which a few rows are not worth: 64 MiB of logits, or of a large head a quarter of
+ * what it takes in f32. */
+int64_t dq_loss_rows(int64_t vocabulary, int64_t hidden, int64_t capacity) {
     int64_t rows = ((int64_t)1 << 24) / vocabulary;
+    if (rows < hidden / 4) rows = hidden / 4;
     if (rows < 16) rows = 16;
     if (rows > 512) rows = 512;
     return rows < capacity ? rows : capacity;
@@ -130,7 +132,7 @@ static void lay_out_products(dq_pass *pass, const dq_config *config, dq_arena *a
 
 static void lay_out(dq_pass *pass, const dq_config *config, dq_arena *arena) {
     int64_t T = pass->options.capacity;
-    pass->loss_rows = dq_loss_rows(config->vocabulary, T);
+    pass->loss_rows = dq_loss_rows(config->vocabulary, config->hidden, T);
     lay_out_layers(pass, config, arena);
     pass->normed = floats(arena, T, config->hidden);
     pass->active = floats(arena, T, config->intermediate);
@@ -155,7 +157,8 @@ size_t dq_pass_bytes(const dq_model *model, const dq_pass_options *options) {
 
 size_t dq_pass_logits_bytes(const dq_model *model, const dq_pass_options *options) {
     int64_t vocabulary = model->config.vocabulary;
-    return (size_t)dq_loss_rows(vocabulary, options->capacity) * (size_t)vocabulary * sizeof(float);
+    return (size_t)dq_loss_rows(vocabulary, model->config.hidden, options->capacity) * (size_t)vocabulary *
+           sizeof(float);
 }
 
 dlqat_status dq_pass_open(dq_pass **out, const dq_model *model, const dq_pass_options *options, dlqat_error *error) {

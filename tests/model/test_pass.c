@@ -269,7 +269,8 @@ static void loss_chunks_join(void **state) {
     add_row(&one, f.batch.ids, ROW);
     dq_pass *pass;
     dq_pass_options options = {.capacity = ROW * ROWS, .training = true};
-    assert_true(dq_loss_rows(f.model->config.vocabulary, options.capacity) < (int64_t)many.labels);
+    assert_true(dq_loss_rows(f.model->config.vocabulary, f.model->config.hidden, options.capacity) <
+                (int64_t)many.labels);
     assert_ok(dq_pass_open(&pass, f.model, &options, &error));
     gradients g, g_one;
     make_gradients(&g, f.model);
