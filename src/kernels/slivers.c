@@ -193,6 +193,36 @@ static void multiply_narrow(const dq_compute *compute, const product *x) {
     }
 }
 
+static bool is_slim(const product *x) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    return s->multiply_in_place && !x->whole_a && !x->whole_b && g->a_column == 1 && g->n <= s->columns &&
+           g->m >= 2 * s->rows && g->k * s->columns <= (int64_t)s->panel_columns * s->depth;
+}
+
+static void multiply_slim(const dq_compute *compute, const product *x) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    const int64_t row_slivers = ceil_div(g->m, s->rows), blocks = ceil_div(g->k, x->depth);
+#pragma omp parallel num_threads(compute->threads)
+    {
+#pragma omp for schedule(static)
+        for (int64_t block = 0; block < blocks; block++) {
+            panel at = panel_of(x, 0, g->m, 0, g->n, block * x->depth);
+            pack(s->pack_b, &x->b, s->columns, 0, g->n, 0, 1, &at, x->packed_b + sliver_bytes(s, s->columns, at.start));
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < row_slivers; i++)
+            for (int64_t start = 0; start < g->k; start += x->depth) {
+                panel at = panel_of(x, 0, g->m, 0, g->n, start);
+                int64_t row = i * s->rows;
+                s->multiply_in_place(g->m - row, at.depth, g->a + row * g->a_row + start, g->a_row, 1,
+                                     (const float *)(const void *)(x->packed_b + sliver_bytes(s, s->columns, start)),
+                                     s->columns, g->c + row * g->c_row, g->c_row, g->n, g->accumulate || start > 0);
+            }
+    }
+}
+
 static void clear(const dq_gemm *g) {
     for (int64_t i = 0; i < g->m; i++)
         for (int64_t j = 0; j < g->n; j++) g->c[i * g->c_row + j] = 0;
@@ -222,6 +252,8 @@ void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_ge
     if (height * round_up(g->k, s->unit) <= NARROW_BYTES / s->value_bytes &&
         g->n >= 8 * (int64_t)s->columns * compute->threads)
         multiply_narrow(compute, &x);
+    else if (is_slim(&x))
+        multiply_slim(compute, &x);
     else
         multiply_shared(compute, &x);
 }

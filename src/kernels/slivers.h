@@ -17,10 +17,12 @@
  * they are bf16, of which two steps make a pair. A packed A (dq_kernels.pack_a) is the same of slivers of rows, in each of
  * which a variant puts the steps as its product of two slivers reads them.
  *
- * Two ways through the same slivers:
+ * Three ways through the same slivers:
  *   shared   both operands packed once for all threads, then tiles in chunks of rows that stay in L2;
  *   narrow   A has few rows (decoding, low-rank factors): it is packed once, and each thread packs one sliver of B at a
- *            time into L1 and uses it at once, so that B passes through the processor as fast as memory gives it. */
+ *            time into L1 and uses it at once, so that B passes through the processor as fast as memory gives it;
+ *   slim     B has no more columns than a sliver (gradients of low-rank factors): it is packed once, and A is read where it
+ *            lies, because packing it would cost as much as multiplying it. */
 #ifndef DQ_KERNELS_SLIVERS_H
 #define DQ_KERNELS_SLIVERS_H
 
@@ -53,6 +55,9 @@ typedef struct dq_slivers {
      * many as the slivers hold. */
     void (*multiply)(int64_t rows, int steps, const void *a, const void *b, float *c, int64_t c_row, int64_t columns,
                      bool accumulate);
+    /* The same of operands in place, strides as in dq_tile, B with `columns` readable columns; NULL: they must be packed. */
+    void (*multiply_in_place)(int64_t rows, int steps, const float *a, int64_t a_row, int64_t a_step, const float *b,
+                              int64_t b_step, float *c, int64_t c_row, int64_t columns, bool accumulate);
     /* Around the work of one thread that multiplies; NULL: nothing to do. */
     void (*begin)(void), (*end)(void);
 } dq_slivers;

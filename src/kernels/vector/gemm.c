@@ -41,18 +41,24 @@ PACK(pack_b, DQ_TILE_COLUMNS, false)
 PACK(pack_a_rounded, DQ_TILE_ROWS, true)
 PACK(pack_b_rounded, DQ_TILE_COLUMNS, true)
 
-DQ_INLINE void tile_into(int rows, int depth, const float *a, const float *b, float *c, int64_t c_row, int64_t columns,
-                         bool accumulate) {
+DQ_INLINE void tile_into(int rows, int depth, const float *a, int64_t a_row, int64_t a_step, const float *b,
+                         int64_t b_step, float *c, int64_t c_row, int64_t columns, bool accumulate) {
     dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS];
     dq_tile_prefetch(rows, c, c_row);
-    dq_tile(rows, depth, a, 1, DQ_TILE_ROWS, b, DQ_TILE_COLUMNS, sum);
+    dq_tile(rows, depth, a, a_row, a_step, b, b_step, sum);
     dq_tile_store(rows, sum, c, c_row, columns, accumulate);
 }
 
 static void multiply(int64_t rows, int steps, const void *a, const void *b, float *c, int64_t c_row, int64_t columns,
                      bool accumulate) {
     int height = rows < DQ_TILE_ROWS ? (int)rows : DQ_TILE_ROWS;
-    DQ_TILE_SWITCH(height, tile_into, steps, a, b, c, c_row, columns, accumulate);
+    DQ_TILE_SWITCH(height, tile_into, steps, a, 1, DQ_TILE_ROWS, b, DQ_TILE_COLUMNS, c, c_row, columns, accumulate);
+}
+
+static void multiply_in_place(int64_t rows, int steps, const float *a, int64_t a_row, int64_t a_step, const float *b,
+                              int64_t b_step, float *c, int64_t c_row, int64_t columns, bool accumulate) {
+    int height = rows < DQ_TILE_ROWS ? (int)rows : DQ_TILE_ROWS;
+    DQ_TILE_SWITCH(height, tile_into, steps, a, a_row, a_step, b, b_step, c, c_row, columns, accumulate);
 }
 
 static dq_slivers slivers_of(const dq_compute *compute) {
@@ -68,10 +74,12 @@ static dq_slivers slivers_of(const dq_compute *compute) {
                     .b_together = B_TOGETHER,
                     .pack_a = pack_a,
                     .pack_b = pack_b,
-                    .multiply = multiply};
+                    .multiply = multiply,
+                    .multiply_in_place = multiply_in_place};
     if (compute->multiply == DQ_MULTIPLY_BF16) {
         s.pack_a = pack_a_rounded;
         s.pack_b = pack_b_rounded;
+        s.multiply_in_place = NULL; /* values are rounded as they are packed */
     }
     return s;
 }
