@@ -67,8 +67,10 @@ typedef struct dq_packed {
  *     row_start[i] <= j <= p   and, with window > 0,   j > p - window.
  * row_start[i] is the key position at which the packed row of query i begins; it never decreases. Training:
  * first_position = 0. A query's bits are the same whether it comes alone or with others of its row.
- * q, o [query_count, H, d]; k, v [.., K, d]; head h reads key/value head h / (H/K).
+ * q, o [query_count, H, d]; k, v [.., K, d], or blocked, as a cache holds them for decoding: blocks of DQ_KEY_BLOCK keys, in
+ * each, one key/value head after another, k [d, DQ_KEY_BLOCK] and v [DQ_KEY_BLOCK, d]. Head h reads key/value head h / (H/K).
  * o = softmax(scale q k^T) v ; log_sum [query_count, H] = log sum_j exp(scale q_i k_j). Never a T x T matrix. */
+enum { DQ_KEY_BLOCK = 64 };
 typedef struct dq_attention {
     int64_t query_count, first_position;
     int heads, kv_heads, head_width;
@@ -77,6 +79,7 @@ typedef struct dq_attention {
     const int32_t *row_start; /* [query_count] */
     const float *q, *k, *v;
     float *o, *log_sum;
+    bool blocked; /* the forward's k and v */
 } dq_attention;
 
 /* AdamW as torch.optim.AdamW: weight decay on the value, bias-corrected moments, eps after the root. */

@@ -29,19 +29,6 @@ static void apply_onto(const dq_pass *pass, const dq_compute *compute, const dq_
     if (linear->bias) compute->kernels->bias_forward(compute, y, linear->bias, T, linear->active.out);
 }
 
-/* Keys and values of these tokens: in the block, or in the cache behind those of earlier ones. */
-static float *keys_of(const dq_pass *pass, int l, const dq_span *span) {
-    const dq_config *config = &pass->model->config;
-    return pass->cached_k ? pass->cached_k[l] + span->first_position * config->kv_heads * config->head_width
-                          : pass->block[l].k;
-}
-
-static float *values_of(const dq_pass *pass, int l, const dq_span *span) {
-    const dq_config *config = &pass->model->config;
-    return pass->cached_v ? pass->cached_v[l] + span->first_position * config->kv_heads * config->head_width
-                          : pass->block[l].v;
-}
-
 dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span) {
     const dq_config *config = &pass->model->config;
     const dq_block *block = &pass->block[l];
@@ -59,6 +46,7 @@ dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span)
         .v = pass->cached_v ? pass->cached_v[l] : block->v,
         .o = block->o,
         .log_sum = block->log_sum,
+        .blocked = pass->cached_k,
     };
 }
 
@@ -90,13 +78,12 @@ void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_
     dq_block *block = &pass->block[l];
     const dq_linear *linear = layer->linear;
     int64_t T = span->tokens;
-    bool raw = pass->options.training && config->qk_norm;
 
     dq_pass_norm(pass, compute, pass->normed, block->r1, pass->hidden[l], layer->input_norm, T);
-    float *k = keys_of(pass, l, span), *k_raw = raw ? block->k_raw : k;
-    apply(pass, compute, 3, &linear[DQ_Q], pass->normed, (float *[]){block->q_raw, k_raw, values_of(pass, l, span)}, T);
+    apply(pass, compute, 3, &linear[DQ_Q], pass->normed, (float *[]){block->q_raw, block->k_raw, block->v}, T);
     norm_and_rotate(pass, compute, layer->q_norm, block->q_raw, block->rq, block->q, config->heads, span);
-    norm_and_rotate(pass, compute, layer->k_norm, k_raw, block->rk, k, config->kv_heads, span);
+    norm_and_rotate(pass, compute, layer->k_norm, block->k_raw, block->rk, block->k, config->kv_heads, span);
+    if (pass->cached_k) dq_cache_keep(pass, compute, l, span);
     dq_attention attention = dq_block_attention(pass, l, span);
     dq_profile *profile = compute->profile;
     double products = profile ? 4 * dq_attention_pairs(&attention) : 0;

@@ -60,7 +60,7 @@ struct dq_pass {
     float *made, *packed;
     /* generation */
     int64_t past;
-    float **cached_k, **cached_v;  /* [layers] of [cache, K d] */
+    float **cached_k, **cached_v;  /* [layers] of [cache, K d], blocked (dq_attention) */
     int32_t *position, *row_start; /* [T] */
 };
 
@@ -94,6 +94,8 @@ dlqat_status dq_pass_run(dq_pass *pass, const dq_compute *compute, const int32_t
                          dlqat_error *error);
 /* Block l. again: in the backward under checkpointing; stops before the last product, whose result is not needed. */
 void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool again);
+/* Puts keys and values of these tokens into the cache, behind those of earlier ones. */
+void dq_cache_keep(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span);
 dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span);
 /* Head width times the pairs of a query and a key it sees, over all heads: half the operations of one product. */
 double dq_attention_pairs(const dq_attention *a);

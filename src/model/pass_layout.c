@@ -92,9 +92,10 @@ static void lay_out_generation(dq_pass *pass, const dq_config *config, dq_arena 
     size_t layers = (size_t)config->layers;
     pass->cached_k = dq_arena_take(arena, layers, sizeof *pass->cached_k);
     pass->cached_v = dq_arena_take(arena, layers, sizeof *pass->cached_v);
-    int64_t keys = (int64_t)config->kv_heads * config->head_width;
+    int64_t keys = (int64_t)config->kv_heads * config->head_width,
+            positions = round_up(pass->options.cache, DQ_KEY_BLOCK);
     for (size_t l = 0; l < layers; l++) {
-        float *k = floats(arena, pass->options.cache, keys), *v = floats(arena, pass->options.cache, keys);
+        float *k = floats(arena, positions, keys), *v = floats(arena, positions, keys);
         if (pass->cached_k) pass->cached_k[l] = k;
         if (pass->cached_v) pass->cached_v[l] = v;
     }

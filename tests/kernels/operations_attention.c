@@ -1,15 +1,18 @@
 /* Attention forward and backward against the naive one in f64, which stores every T x T matrix.
  *
- * Sizes: queries, heads, kv heads, head width, window, first position, longest row. Rows of random length follow one
+ * Variation 1 of the forward: keys and values in blocks. Sizes: queries, heads, kv heads, head width, window, first position, longest row. Rows of random length follow one
  * another. With S = scale q k^T, errors of f32 are bounded thus: a score is off by e_s = units(d) u scale sum |q k|, so
  * every probability by the factor 1 + 2 max e_s (its own score and those of the sum); the rest are sums. */
 #include "operations.h"
 
 #include <math.h>
+
+#include "blocked.h"
 #include <stdlib.h>
 
 enum { QUERIES, HEADS, KV_HEADS, WIDTH, WINDOW, FIRST, LONGEST };
 enum { Q, KEYS, V, O, LOG_SUM, DO, DELTA, DQ, DK, DV };
+enum { BLOCKED_KEYS = DK, BLOCKED_V = DV }; /* in the forward */
 
 static dq_attention shape(const trial *t) {
     int width = (int)t->size[WIDTH];
@@ -145,8 +148,22 @@ static void forward_expect(trial *t) {
     expect_forward(t, false);
 }
 
+static const float *blocked(trial *t, int which, int from) {
+    int64_t keys = t->size[QUERIES] + t->size[FIRST], heads = t->size[KV_HEADS], d = t->size[WIDTH];
+    if (!t->slots[which].x) {
+        slot_room(t, which, blocked_floats(keys, heads, d));
+        make_blocked(t->slots[which].x, t->slots[from].x, keys, heads, d, from == KEYS);
+    }
+    return t->slots[which].x;
+}
+
 static void forward_run(trial *t, const dq_compute *compute) {
     dq_attention a = shape(t);
+    if (t->variation) {
+        a.blocked = true;
+        a.k = blocked(t, BLOCKED_KEYS, KEYS);
+        a.v = blocked(t, BLOCKED_V, V);
+    }
     compute->kernels->attention_forward(compute, &a);
 }
 
@@ -271,10 +288,8 @@ static const int64_t benches[][SIZES] = {
     {4096, 32, 8, 64, 0, 0, 1000000},
 };
 static const int64_t forward_benches[][SIZES] = {
-    {2048, 9, 3, 64, 0, 0, 256},
-    {2048, 9, 3, 64, 0, 0, 1000000},
-    {4096, 32, 8, 64, 0, 0, 1000000},
-    {1, 9, 3, 64, 0, 1000, 1000000},
+    {2048, 9, 3, 64, 0, 0, 256},     {2048, 9, 3, 64, 0, 0, 1000000},    {4096, 32, 8, 64, 0, 0, 1000000},
+    {1, 9, 3, 64, 0, 1000, 1000000}, {1, 9, 3, 64, 0, 1000, 1000000, 1},
 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])
@@ -284,7 +299,7 @@ const operation attention_forward_operation = {.name = "attention_forward",
                                                .test_count = COUNT(forward_tests),
                                                .benches = forward_benches,
                                                .bench_count = COUNT(forward_benches),
-                                               .variations = 1,
+                                               .variations = 2,
                                                .prepare = forward_prepare,
                                                .run = forward_run,
                                                .expect = forward_expect,

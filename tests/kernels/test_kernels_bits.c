@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/half.h"
+#include "blocked.h"
 #include "emulated.h"
 #include "kernels/kernels.h"
 #include "operations.h"
@@ -142,14 +143,35 @@ static void decoded(const dq_compute *compute) {
         float *q = values(T * H * D, 1), *k = values(T * G * D, 2), *v = values(T * G * D, 3);
         float *o = values(T * H * D, 4), *sums = values(T * H, 5), *alone = values(H * D, 6), *sum = values(H, 7);
         int32_t start[T] = {0};
-        dq_attention a = {T, 0, H, G, D, window, 0.2f, start, q, k, v, o, sums};
+        float *cached_k = values((size_t)blocked_floats(T, G, D), 8),
+              *cached_v = values((size_t)blocked_floats(T, G, D), 9);
+        make_blocked(cached_k, k, T, G, D, true);
+        make_blocked(cached_v, v, T, G, D, false);
+        dq_attention a = {T, 0, H, G, D, window, 0.2f, start, q, k, v, o, sums, false};
         compute->kernels->attention_forward(compute, &a);
         for (int64_t i = 0; i < T; i++) {
-            dq_attention one = {1, i, H, G, D, window, 0.2f, start, q + i * H * D, k, v, alone, sum};
-            compute->kernels->attention_forward(compute, &one);
-            assert_memory_equal(alone, o + i * H * D, H * D * sizeof *o);
-            assert_memory_equal(sum, sums + i * H, H * sizeof *sum);
+            for (int blocked = 0; blocked < 2; blocked++) {
+                dq_attention one = {1,
+                                    i,
+                                    H,
+                                    G,
+                                    D,
+                                    window,
+                                    0.2f,
+                                    start,
+                                    q + i * H * D,
+                                    blocked ? cached_k : k,
+                                    blocked ? cached_v : v,
+                                    alone,
+                                    sum,
+                                    blocked};
+                compute->kernels->attention_forward(compute, &one);
+                assert_memory_equal(alone, o + i * H * D, H * D * sizeof *o);
+                assert_memory_equal(sum, sums + i * H, H * sizeof *sum);
+            }
         }
+        free(cached_k);
+        free(cached_v);
         free(q);
         free(k);
         free(v);
@@ -343,7 +365,7 @@ static void nan_passes(const dq_compute *compute) {
 
     int32_t start[N] = {0};
     float *sum = values(N, 5);
-    dq_attention attention = {N, 0, 1, 1, N, 0, 0.1f, start, a, b, b, c, sum};
+    dq_attention attention = {N, 0, 1, 1, N, 0, 0.1f, start, a, b, b, c, sum, false};
     compute->kernels->attention_forward(compute, &attention);
     for (int i = 0; i < N * N; i++) assert_int_equal(isnan(c[i]) != 0, i / N == 7);
     free(a);

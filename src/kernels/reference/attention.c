@@ -32,23 +32,43 @@ static int64_t first_key(const dq_attention *a, int64_t i) {
     return first;
 }
 
+/* k and v of key j under key/value head g: where they begin, and how far an element of k is from the next. */
+typedef struct place {
+    const float *k, *v;
+    int64_t k_step;
+} place;
+
+static place place_of(const dq_attention *a, int64_t j, int g) {
+    const int64_t d = a->head_width;
+    if (!a->blocked) return (place){a->k + (j * a->kv_heads + g) * d, a->v + (j * a->kv_heads + g) * d, 1};
+    const int64_t block = (j / DQ_KEY_BLOCK * a->kv_heads + g) * d * DQ_KEY_BLOCK, within = j % DQ_KEY_BLOCK;
+    return (place){a->k + block + within, a->v + block + within * d, DQ_KEY_BLOCK};
+}
+
+static float score(const dq_attention *a, const float *q, place at) {
+    float sum = 0;
+    for (int c = 0; c < a->head_width; c++) sum += q[c] * at.k[c * at.k_step];
+    return a->scale * sum;
+}
+
 static void forward_query(const dq_attention *a, int64_t i, int h) {
     int d = a->head_width;
-    int64_t stride = (int64_t)a->kv_heads * d, at = i * a->heads + h;
+    int64_t at = i * a->heads + h;
     int g = h / (a->heads / a->kv_heads);
-    const float *q = a->q + at * d, *k = a->k + (int64_t)g * d, *v = a->v + (int64_t)g * d;
+    const float *q = a->q + at * d;
     float *o = a->o + at * d;
     int64_t first = first_key(a, i), last = a->first_position + i;
 
     float top = -INFINITY;
-    for (int64_t j = first; j <= last; j++) top = fmaxf(top, a->scale * dot(q, k + j * stride, d));
+    for (int64_t j = first; j <= last; j++) top = fmaxf(top, score(a, q, place_of(a, j, g)));
 
     float sum = 0;
     for (int c = 0; c < d; c++) o[c] = 0;
     for (int64_t j = first; j <= last; j++) {
-        float e = expf(a->scale * dot(q, k + j * stride, d) - top);
+        const place key = place_of(a, j, g);
+        float e = expf(score(a, q, key) - top);
         sum += e;
-        for (int c = 0; c < d; c++) o[c] += e * v[j * stride + c];
+        for (int c = 0; c < d; c++) o[c] += e * key.v[c];
     }
     for (int c = 0; c < d; c++) o[c] /= sum;
     a->log_sum[at] = top + logf(sum);

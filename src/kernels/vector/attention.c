@@ -15,17 +15,24 @@
 
 DQ_VARIANT_DECLARE(c);
 
-void NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
-                          float *out) {
+/* Of a blocked array; key is the first of a block. */
+static const float *block_of(const dq_attention_plan *x, const float *from, int kv_head, int64_t key) {
+    return from + (key / DQ_KEYS * x->a->kv_heads + kv_head) * x->width * DQ_KEYS;
+}
+
+const float *NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
+                                  int64_t end, float *out) {
+    if (x->a->blocked) return block_of(x, from, kv_head, start);
     int64_t stride = (int64_t)x->a->kv_heads * x->width;
     dq_pack_columns(from + start * stride + (int64_t)kv_head * x->width, stride, (int)(end - start), DQ_KEYS, x->width,
                     false, out);
+    return out;
 }
 
 const float *NAME(attention_lay)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
                                  float *out, int64_t *step) {
-    int64_t stride = (int64_t)x->a->kv_heads * x->width;
-    from += start * stride + (int64_t)kv_head * x->width;
+    int64_t stride = x->a->blocked ? x->width : (int64_t)x->a->kv_heads * x->width;
+    from = x->a->blocked ? block_of(x, from, kv_head, start) : from + start * stride + (int64_t)kv_head * x->width;
     *step = x->width == x->padded ? stride : x->padded;
     if (x->width == x->padded) return from;
     dq_pack_rows(from, stride, x->width, 1, x->padded, (int)(end - start), false, out, 0);
@@ -107,21 +114,21 @@ static void soften(float *p, dq_span seen, dq_span tiles, float *top, float *sum
         dq_vec_store(o + c, dq_vec_mul(dq_vec_load(o + c), dq_vec_set(fade)));
 }
 
-/* A long cache comes from memory, and a block of one head is too scattered in it for the processor's own prefetcher. */
-static void fetch(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end) {
+/* A long cache comes from memory: a block of one head is asked for while the one before is worked on. */
+static void fetch(const dq_attention_plan *x, const float *from, int kv_head, int64_t start) {
     enum { LINE = 64 / sizeof(float) };
-    for (int64_t key = start; key < end; key++)
-        for (int c = 0; c < x->width; c += LINE)
-            __builtin_prefetch(from + (key * x->a->kv_heads + kv_head) * x->width + c, 0, 2);
+    const float *block = block_of(x, from, kv_head, start);
+    for (int c = 0; c < x->width * DQ_KEYS; c += LINE) __builtin_prefetch(block + c, 0, 2);
 }
 
 /* The rows meet the keys [start, start + DQ_KEYS). */
 static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, scratch *s) {
     int64_t end = start + DQ_KEYS < r->end_key ? start + DQ_KEYS : r->end_key, step;
-    const bool few = r->count <= DQ_ROW_HEADS;
-    if (few) fetch(x, x->a->v, r->kv_head, start, end);
-    NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s->keys);
-    if (few) fetch(x, x->a->k, r->kv_head, end, end + DQ_KEYS < r->end_key ? end + DQ_KEYS : r->end_key);
+    if (x->a->blocked && r->count <= DQ_ROW_HEADS && end < r->end_key) {
+        fetch(x, x->a->k, r->kv_head, end);
+        fetch(x, x->a->v, r->kv_head, end);
+    }
+    const float *keys = NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s->keys);
     const float *values = NAME(attention_lay)(x, x->a->v, r->kv_head, start, end, s->values, &step);
     for (int row = 0; row < r->count; row += DQ_TILE_ROWS) {
         int rows = r->count - row < DQ_TILE_ROWS ? r->count - row : DQ_TILE_ROWS;
@@ -134,7 +141,7 @@ static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, sc
                             .a = s->q + row * x->padded,
                             .a_row = x->padded,
                             .a_step = 1,
-                            .b = s->keys + tiles.lo,
+                            .b = keys + tiles.lo,
                             .b_step = DQ_KEYS,
                             .c = p + tiles.lo,
                             .c_row = DQ_KEYS};

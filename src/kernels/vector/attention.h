@@ -15,10 +15,10 @@
 #include "kernels/vector/tile.h"
 
 enum {
-    DQ_KEYS = 64,        /* keys of a block, a multiple of DQ_TILE_COLUMNS */
-    DQ_ROWS = 96,        /* rows of a block at most */
-    DQ_ROW_HEADS = 16,   /* heads of a block at most */
-    DQ_WIDEST_HEAD = 256 /* wider heads go through the reference: their blocks would not fit the workspace */
+    DQ_KEYS = DQ_KEY_BLOCK, /* keys of a block, a multiple of DQ_TILE_COLUMNS */
+    DQ_ROWS = 96,           /* rows of a block at most */
+    DQ_ROW_HEADS = 16,      /* heads of a block at most */
+    DQ_WIDEST_HEAD = 256    /* wider heads go through the reference: their blocks would not fit the workspace */
 };
 
 typedef struct dq_attention_plan {
@@ -97,10 +97,11 @@ static inline dq_span dq_tiles_around(dq_span seen) {
                      (seen.hi + DQ_TILE_COLUMNS - 1) / DQ_TILE_COLUMNS * DQ_TILE_COLUMNS};
 }
 
-/* Blocks of keys or values [start, end): turned, so that a tile has keys side by side (out [width, DQ_KEYS]); or as rows
- * of `padded` floats, which is the array itself (*step floats from row to row) where no padding is needed. */
-void NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
-                          float *out);
+/* Blocks of keys or values [start, end): turned, so that a tile has keys side by side (out [width, DQ_KEYS], or the array itself
+ * where they lie so); or as rows of `padded` floats, which is the array itself (*step floats from row to row) where no padding
+ * is needed. */
+const float *NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
+                                  int64_t end, float *out);
 const float *NAME(attention_lay)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
                                  float *out, int64_t *step);
 /* The rows' own vectors (q or do) as out [count, padded]. */
