@@ -52,7 +52,7 @@ struct dq_pass {
     float *logits;                 /* [loss_rows, V] */
     int32_t *labels, *picked_from; /* [loss_rows] */
     double *losses;                /* [loss_rows] */
-    float *packed_input;           /* x of linears, as the kernels pack it */
+    float *packed_input;           /* x of linears as the kernels pack it, an A in the forward, a B for gradients */
     /* Weights that are not resident pass through here, a tile of rows at a time: DQ_PACK_UNIT rows made by each of so many
      * threads, and all of the tile packed for the product. */
     int makers;
@@ -71,9 +71,8 @@ typedef struct dq_span {
 } dq_span;
 
 int64_t dq_tile_rows(int64_t in);
-/* Room for a matrix as the kernels pack it, a B, or an A or a B. */
+/* Room for a B as the kernels pack it. */
 int64_t dq_packed_floats(int64_t rows, int64_t columns);
-int64_t dq_packed_input_floats(int64_t rows, int64_t columns);
 int64_t dq_loss_rows(int64_t vocabulary, int64_t hidden, int64_t capacity);
 
 /* y = x W^T, or y += with accumulate. x [T, in], y [T, out]. */

@@ -10,17 +10,13 @@ int64_t dq_tile_rows(int64_t in) {
     return rows < 1024 ? 1024 : rows;
 }
 
+/* A number so large that it cannot be rounded up stays: the arena refuses it. */
 static int64_t round_up(int64_t x, int64_t unit) {
-    return (x + unit - 1) / unit * unit;
+    return x > INT64_MAX - unit ? x : (x + unit - 1) / unit * unit;
 }
 
 int64_t dq_packed_floats(int64_t rows, int64_t columns) {
     return round_up(rows, DQ_PACK_UNIT) * round_up(columns, DQ_PACK_UNIT);
-}
-
-_Static_assert(DQ_PACK_ROWS % DQ_PACK_UNIT == 0, "an A has room enough for a B");
-int64_t dq_packed_input_floats(int64_t rows, int64_t columns) {
-    return round_up(rows, DQ_PACK_ROWS) * round_up(columns, DQ_PACK_UNIT);
 }
 
 /* Every chunk makes all tiles of the head twice, which a few rows are not worth: 64 MiB of logits, or of a large head a quarter of
@@ -124,7 +120,8 @@ static int64_t packed_tile_floats(const dq_config *config) {
 
 static void lay_out_products(dq_pass *pass, const dq_config *config, dq_arena *arena) {
     const int64_t in = widest_input(config);
-    pass->packed_input = floats(arena, 1, dq_packed_input_floats(pass->options.capacity, in));
+    _Static_assert(DQ_PACK_ROWS % DQ_PACK_UNIT == 0, "as an A it has room enough for a B");
+    pass->packed_input = floats(arena, round_up(pass->options.capacity, DQ_PACK_ROWS), round_up(in, DQ_PACK_UNIT));
     pass->makers = pass->options.threads > 1 ? pass->options.threads : 1;
     pass->made_floats = DQ_PACK_UNIT * in;
     pass->made = floats(arena, pass->makers, pass->made_floats);

@@ -209,7 +209,7 @@ static void tiles_join(void **state) {
     dlqat_error error;
     float *w = reserve((size_t)OUT * IN, sizeof *w), *made = reserve((size_t)MAKERS * DQ_PACK_UNIT * IN, sizeof *made);
     float *packed = reserve((size_t)dq_packed_floats(dq_tile_rows(IN), IN), sizeof *packed);
-    float *input = reserve((size_t)dq_packed_input_floats(T, IN), sizeof *input);
+    float *input = reserve((size_t)dq_packed_floats(DQ_PACK_ROWS, IN), sizeof *input);
     float *x = reserve((size_t)T * IN, sizeof *x), *dx = reserve((size_t)T * IN, sizeof *dx);
     float *y = reserve((size_t)T * OUT, sizeof *y), *dy = reserve((size_t)T * OUT, sizeof *dy);
     for (int i = 0; i < OUT * IN; i++) w[i] = (float)(i % 201 * 7919 % 201 - 100) / 100.0f;
