@@ -2,7 +2,12 @@
 include(CheckCCompilerFlag)
 set(kernels_dir ${CMAKE_CURRENT_SOURCE_DIR}/src/kernels)
 
-set(kernels_options -O3)
+# The sanitizers' checks make vector code ten times as long to compile.
+if(DLQAT_SANITIZE)
+  set(kernels_options -O2)
+else()
+  set(kernels_options -O3)
+endif()
 
 file(GLOB kernels_reference CONFIGURE_DEPENDS ${kernels_dir}/reference/*.c)
 target_sources(dlqat PRIVATE ${kernels_reference})

@@ -71,6 +71,14 @@ void slot_room(trial *t, int which, int64_t n) {
     s->x = guarded((size_t)n * sizeof(float));
 }
 
+bool slot_to_make(trial *t, const dq_kernels *kernels, int which, int64_t n) {
+    slot *s = &t->slots[which];
+    if (s->x && t->ran == kernels) return false;
+    guarded_free(s->x, (size_t)s->n * sizeof(float));
+    slot_room(t, which, n);
+    return true;
+}
+
 static void slot_expect(slot *s) {
     s->want = calloc((size_t)s->n + 1, sizeof(double));
     s->allowed = calloc((size_t)s->n + 1, sizeof(double));
@@ -127,10 +135,15 @@ void trial_close(trial *t) {
 }
 
 void trial_run(trial *t, const dq_compute *compute) {
-    for (int i = 0; i < SLOTS; i++)
-        if (t->slots[i].fresh && t->slots[i].n > 0)
-            memcpy(t->slots[i].x, t->slots[i].fresh, (size_t)t->slots[i].n * sizeof(float));
+    for (int i = 0; i < SLOTS; i++) {
+        slot *s = &t->slots[i];
+        if (s->n > 0 && s->fresh)
+            memcpy(s->x, s->fresh, (size_t)s->n * sizeof(float));
+        else if (s->n > 0 && s->x && t->ran != compute->kernels)
+            memset(s->x, 0, (size_t)s->n * sizeof(float));
+    }
     t->operation->run(t, compute);
+    t->ran = compute->kernels;
 }
 
 double trial_worst(const trial *t, char *where, size_t where_size) {

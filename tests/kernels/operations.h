@@ -23,6 +23,7 @@ typedef struct trial {
     slot slots[SLOTS];
     int32_t *index; /* labels, positions or row starts */
     int64_t indices;
+    const dq_kernels *ran; /* the kernels that ran last */
 } trial;
 
 typedef struct operation {
@@ -38,6 +39,7 @@ typedef struct operation {
     bool (*in_bf16)(const trial *t); /* its products; NULL: no */
     double (*bytes)(const trial *t); /* that must pass to and from memory at least */
     bool by_bytes;                   /* limited by memory: bytes/s is the figure to print */
+    size_t entry;                    /* where in dq_kernels its function is */
 } operation;
 
 extern const operation gemm_operation, gemm_packed_operation, attention_forward_operation, attention_backward_operation;
@@ -51,7 +53,7 @@ const operation *operation_at(int index);
 /* NULL: no memory. */
 trial *trial_open(const operation *o, const int64_t *size, int variation);
 void trial_close(trial *t);
-/* The inputs as they were; then the operation. */
+/* The inputs as they were, and nothing left that other kernels made; then the operation. */
 void trial_run(trial *t, const dq_compute *compute);
 /* The largest |got - want| / allowed over all results (allowed 0: any difference is infinite), NaN only where wanted. */
 double trial_worst(const trial *t, char *where, size_t where_size);
@@ -62,11 +64,13 @@ void trial_label(const trial *t, char *label, size_t size);
 
 /* For prepare: an array of n values, uniform in [low, high); a result array is also given want and allowed. */
 void slot_values(trial *t, int which, int64_t n, float low, float high);
-/* An array whose values do not count, left as it is by trial_run. */
+/* An array for values that do not count. */
 void slot_room(trial *t, int which, int64_t n);
 void slot_result(trial *t, int which);
 void slot_wide_result(trial *t, int which, int64_t n);
 void slot_indices(trial *t, int64_t n);
+/* For run: an array for what is made of the inputs beforehand. True: it is empty, these kernels have not run the trial yet. */
+bool slot_to_make(trial *t, const dq_kernels *kernels, int which, int64_t n);
 double slot_value(const slot *s, int64_t i);
 /* A number in [0, below) that depends on the trial and on which. */
 int64_t trial_pick(const trial *t, int64_t which, int64_t below);

@@ -6,6 +6,7 @@
 #include "operations.h"
 
 #include <math.h>
+#include <stddef.h>
 
 #include "blocked.h"
 #include <stdlib.h>
@@ -148,12 +149,10 @@ static void forward_expect(trial *t) {
     expect_forward(t, false);
 }
 
-static const float *blocked(trial *t, int which, int from) {
+static const float *blocked(trial *t, const dq_kernels *kernels, int which, int from) {
     int64_t keys = t->size[QUERIES] + t->size[FIRST], heads = t->size[KV_HEADS], d = t->size[WIDTH];
-    if (!t->slots[which].x) {
-        slot_room(t, which, blocked_floats(keys, heads, d));
+    if (slot_to_make(t, kernels, which, blocked_floats(keys, heads, d)))
         make_blocked(t->slots[which].x, t->slots[from].x, keys, heads, d, from == KEYS);
-    }
     return t->slots[which].x;
 }
 
@@ -161,8 +160,8 @@ static void forward_run(trial *t, const dq_compute *compute) {
     dq_attention a = shape(t);
     if (t->variation) {
         a.blocked = true;
-        a.k = blocked(t, BLOCKED_KEYS, KEYS);
-        a.v = blocked(t, BLOCKED_V, V);
+        a.k = blocked(t, compute->kernels, BLOCKED_KEYS, KEYS);
+        a.v = blocked(t, compute->kernels, BLOCKED_V, V);
     }
     compute->kernels->attention_forward(compute, &a);
 }
@@ -304,7 +303,8 @@ const operation attention_forward_operation = {.name = "attention_forward",
                                                .run = forward_run,
                                                .expect = forward_expect,
                                                .flops = forward_flops,
-                                               .bytes = bytes};
+                                               .bytes = bytes,
+                                               .entry = offsetof(dq_kernels, attention_forward)};
 const operation attention_backward_operation = {.name = "attention_backward",
                                                 .tests = backward_tests,
                                                 .test_count = COUNT(backward_tests),
@@ -315,4 +315,5 @@ const operation attention_backward_operation = {.name = "attention_backward",
                                                 .run = backward_run,
                                                 .expect = backward_expect,
                                                 .flops = backward_flops,
-                                                .bytes = bytes};
+                                                .bytes = bytes,
+                                                .entry = offsetof(dq_kernels, attention_backward)};

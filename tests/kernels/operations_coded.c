@@ -3,6 +3,7 @@
 #include "operations.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,7 +326,8 @@ const operation coded_multiply_operation = {.name = "coded_multiply",
                                             .run = run,
                                             .expect = expect,
                                             .flops = flops,
-                                            .bytes = bytes};
+                                            .bytes = bytes,
+                                            .entry = offsetof(dq_kernels, coded_multiply)};
 
 /* ---- Rows ---- */
 
@@ -378,4 +380,5 @@ const operation coded_rows_operation = {.name = "coded_rows",
                                         .run = rows_run,
                                         .expect = rows_expect,
                                         .flops = rows_flops,
-                                        .bytes = rows_bytes};
+                                        .bytes = rows_bytes,
+                                        .entry = offsetof(dq_kernels, coded_rows)};

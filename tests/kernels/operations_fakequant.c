@@ -3,6 +3,7 @@
 #include "operations.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { ROWS, IN, GROUP, BITS, RANK, MASK };
@@ -241,18 +242,19 @@ static const int64_t tests[][SIZES] = {{1, 1, 1, 2, 1, 0},     {3, 64, 32, 3, 4,
                                        {5, 100, 100, 8, 7, 0}, {17, 96, 12, 2, 0, 1}, {4, 192, 64, 5, 16, 2}};
 static const int64_t benches[][SIZES] = {{64, 576, 64, 3, 16, 1}, {64, 1536, 64, 3, 16, 1}, {16, 4096, 128, 4, 16, 1}};
 
-#define OPERATION(title, stem, count_flops, count_bytes)                                                               \
+#define OPERATION(function, stem, count_flops, count_bytes)                                                            \
     {                                                                                                                  \
-        .name = title, SIZED(tests, benches), .prepare = stem##_prepare, .run = stem##_run, .expect = stem##_expect,   \
-        .flops = count_flops, .bytes = count_bytes, .by_bytes = true                                                   \
+        .name = #function, SIZED(tests, benches), .prepare = stem##_prepare, .run = stem##_run,                        \
+        .expect = stem##_expect, .flops = count_flops, .bytes = count_bytes, .by_bytes = true,                         \
+        .entry = offsetof(dq_kernels, function)                                                                        \
     }
 
 #define kept_expect backward_expect
 const operation fakequant_operations[] = {
-    OPERATION("fakequant_adapt", adapt, adapt_flops, weight_bytes),
-    OPERATION("fakequant_codes", codes, no_flops, weight_bytes),
-    OPERATION("fakequant_decode", decode, no_flops, weight_bytes),
-    OPERATION("fakequant_backward", backward, no_flops, backward_bytes),
-    OPERATION("fakequant_kept", kept, no_flops, backward_bytes),
+    OPERATION(fakequant_adapt, adapt, adapt_flops, weight_bytes),
+    OPERATION(fakequant_codes, codes, no_flops, weight_bytes),
+    OPERATION(fakequant_decode, decode, no_flops, weight_bytes),
+    OPERATION(fakequant_backward, backward, no_flops, backward_bytes),
+    OPERATION(fakequant_kept_backward, kept, no_flops, backward_bytes),
 };
 const int fakequant_operation_count = sizeof fakequant_operations / sizeof fakequant_operations[0];

@@ -2,6 +2,7 @@
 #include "operations.h"
 
 #include <math.h>
+#include <stddef.h>
 
 #include "base/half.h"
 
@@ -44,10 +45,11 @@ static void run(trial *t, const dq_compute *compute) {
     here.kernels->gemm(&here, &g);
 }
 
-/* A B packed piece by piece, of different widths, when the trial runs first. The pieces of a trial's second run would be
+/* A B packed piece by piece, of different widths, when the kernels run the trial first. The pieces of a second run would be
  * the same. */
 static void pack(trial *t, const dq_compute *compute, const dq_gemm *g) {
-    slot_room(t, PACKED, (int64_t)(compute->kernels->packed_bytes(compute, g->k, g->n) / sizeof(float)));
+    const size_t bytes = compute->kernels->packed_bytes(compute, g->k, g->n);
+    if (!slot_to_make(t, compute->kernels, PACKED, (int64_t)(bytes / sizeof(float)))) return;
     dq_pack piece = {.k = g->k, .n = g->n, .b_row = g->b_row, .b_column = g->b_column};
     for (int64_t p = 0, part = 1; p < g->k; p += piece.rows, part++)
         for (int64_t j = 0; j < g->n; j += piece.columns, part++) {
@@ -67,11 +69,9 @@ static void run_packed(trial *t, const dq_compute *compute) {
     dq_compute here = *compute;
     here.multiply = t->variation & BF16 ? DQ_MULTIPLY_BF16 : DQ_MULTIPLY_F32;
     const bool a = t->size[WAY] != PACK_B, b = t->size[WAY] != PACK_A;
-    if (a && !t->slots[PACKED_A].x) {
-        slot_room(t, PACKED_A, (int64_t)(here.kernels->packed_a_bytes(&here, g.m, g.k) / sizeof(float)));
-        here.kernels->pack_a(&here, &g, t->slots[PACKED_A].x);
-    }
-    if (b && !t->slots[PACKED].x) pack(t, &here, &g);
+    const int64_t a_floats = (int64_t)(here.kernels->packed_a_bytes(&here, g.m, g.k) / sizeof(float));
+    if (a && slot_to_make(t, here.kernels, PACKED_A, a_floats)) here.kernels->pack_a(&here, &g, t->slots[PACKED_A].x);
+    if (b) pack(t, &here, &g);
     if (a) g.a = NULL;
     if (b) g.b = NULL;
     here.kernels->gemm_packed(&here, &g, &(dq_packed){a ? t->slots[PACKED_A].x : NULL, b ? t->slots[PACKED].x : NULL});
@@ -153,13 +153,13 @@ static const int64_t packed_tests[][SIZES] = {
     {1, 800, 33},
     {40, 5, 1},
     {7, 33, 321, PACK_A},
-    {70, 100, 970, PACK_A},
+    {70, 35, 970, PACK_A},
     {3, 150, 2100, PACK_A},
     {1, 800, 33, PACK_A},
     {40, 5, 1, PACK_A},
     {2130, 18, 4, PACK_A},
     {7, 33, 321, PACK_BOTH},
-    {70, 100, 970, PACK_BOTH},
+    {40, 100, 650, PACK_BOTH},
     {3, 150, 2100, PACK_BOTH},
     {1, 800, 33, PACK_BOTH},
     {2130, 18, 4, PACK_BOTH},
@@ -187,7 +187,8 @@ const operation gemm_operation = {.name = "gemm",
                                   .expect = expect,
                                   .flops = flops,
                                   .in_bf16 = in_bf16,
-                                  .bytes = bytes};
+                                  .bytes = bytes,
+                                  .entry = offsetof(dq_kernels, gemm)};
 
 const operation gemm_packed_operation = {.name = "gemm_packed",
                                          .tests = packed_tests,
@@ -200,4 +201,5 @@ const operation gemm_packed_operation = {.name = "gemm_packed",
                                          .expect = expect,
                                          .flops = flops,
                                          .in_bf16 = in_bf16,
-                                         .bytes = bytes};
+                                         .bytes = bytes,
+                                         .entry = offsetof(dq_kernels, gemm_packed)};

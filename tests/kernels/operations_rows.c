@@ -2,6 +2,7 @@
 #include "operations.h"
 
 #include <math.h>
+#include <stddef.h>
 
 enum { T, D };
 
@@ -393,23 +394,24 @@ static void squares_expect(trial *t) {
 static const int64_t squares_tests[][SIZES] = {{1}, {15}, {5000}, {100000}, {0}};
 static const int64_t squares_benches[][SIZES] = {{4000000}};
 
-#define ROWS(title, stem, list, benched, ways)                                                                         \
+#define ROWS(function, stem, list, benched, ways)                                                                      \
     {                                                                                                                  \
-        .name = title, SIZED(list, benched), .variations = ways, .prepare = stem##_prepare, .run = stem##_run,         \
-        .expect = stem##_expect, .flops = no_flops, .bytes = all_bytes, .by_bytes = true                               \
+        .name = #function, SIZED(list, benched), .variations = ways, .prepare = stem##_prepare, .run = stem##_run,     \
+        .expect = stem##_expect, .flops = no_flops, .bytes = all_bytes, .by_bytes = true,                              \
+        .entry = offsetof(dq_kernels, function)                                                                        \
     }
 
 const operation row_operations[] = {
-    ROWS("rmsnorm_forward", norm, norm_tests, norm_benches, 2),
-    ROWS("rmsnorm_backward", norm_back, norm_tests, norm_benches, 2),
-    ROWS("rope", rope, rope_tests, rope_benches, 2),
-    ROWS("swiglu_forward", glu, glu_tests, glu_benches, 1),
-    ROWS("swiglu_backward", glu_back, glu_tests, glu_benches, 2),
-    ROWS("cross_entropy", ce, ce_tests, ce_benches, 2),
-    ROWS("adamw", adam, adam_tests, adam_benches, 1),
-    ROWS("add", add, add_tests, add_benches, 1),
-    ROWS("bias_forward", bias, bias_tests, bias_benches, 1),
-    ROWS("bias_backward", bias_back, bias_tests, bias_benches, 1),
-    ROWS("sum_of_squares", squares, squares_tests, squares_benches, 1),
+    ROWS(rmsnorm_forward, norm, norm_tests, norm_benches, 2),
+    ROWS(rmsnorm_backward, norm_back, norm_tests, norm_benches, 2),
+    ROWS(rope, rope, rope_tests, rope_benches, 2),
+    ROWS(swiglu_forward, glu, glu_tests, glu_benches, 1),
+    ROWS(swiglu_backward, glu_back, glu_tests, glu_benches, 2),
+    ROWS(cross_entropy, ce, ce_tests, ce_benches, 2),
+    ROWS(adamw, adam, adam_tests, adam_benches, 1),
+    ROWS(add, add, add_tests, add_benches, 1),
+    ROWS(bias_forward, bias, bias_tests, bias_benches, 1),
+    ROWS(bias_backward, bias_back, bias_tests, bias_benches, 1),
+    ROWS(sum_of_squares, squares, squares_tests, squares_benches, 1),
 };
 const int row_operation_count = COUNT(row_operations);

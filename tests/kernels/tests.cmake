@@ -9,3 +9,10 @@ foreach(test test_kernels test_kernels_bits)
     ${kernels_tests}/operations_rows.c ${kernels_tests}/operations_fakequant.c $<TARGET_OBJECTS:dlqat_kernels_plain16>
     $<TARGET_OBJECTS:dlqat_kernels_plain16dots> $<TARGET_OBJECTS:dlqat_kernels_plain16tiles>)
 endforeach()
+
+# The longest tests run before all others, side by side: test_kernels in parts.
+foreach(part gemm gemm_packed)
+  add_test(NAME test_kernels_${part} COMMAND test_kernels ${part})
+  set_tests_properties(test_kernels_${part} PROPERTIES COST 1000 TIMEOUT 600 ENVIRONMENT "${test_environment}")
+endforeach()
+set_tests_properties(test_kernels_bits PROPERTIES COST 1000)
