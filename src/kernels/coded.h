@@ -74,9 +74,9 @@ static inline int64_t dq_coded_row_at(const dq_coded *w, int64_t place) {
 
 /* y[i] [tokens, weight[i]->out] = x [tokens, in] W_i^T, or += with accumulate, for up to DQ_CODED_TOGETHER weights of one
  * `in`. For few tokens the codes are unpacked anew for every four, for more than DQ_CODED_FEW once, to f32, for all of them.
- * Each element is one sum over `in` in f32, whose order depends on the weight's form and sizes alone: not on tokens, on other
- * weights, or on threads. The weights are W, bit for bit, but that f32 scales may lack the rounding between product and
- * sum. Nothing is rounded to bf16.
+ * Each element is one sum over `in` in f32, whose order depends on the weight's form and sizes, and on whether tokens are more
+ * than DQ_CODED_FEW: not on tokens otherwise, on other weights, or on threads. For more than that the weights are W, bit for bit;
+ * for few, S u + O may lack its roundings, and S and O may be factors of whole sums. Nothing is rounded to bf16.
  * int8: x is rounded to 8 bits first (rounded.h), unless it is wider than DQ_ROUNDED_WIDEST; the sum's order is then another one,
  * which depends on the same. */
 enum { DQ_CODED_TOGETHER = 4, DQ_CODED_FEW = 8 };

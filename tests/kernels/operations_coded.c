@@ -172,7 +172,15 @@ static void run(trial *t, const dq_compute *compute) {
     compute->kernels->coded_multiply(compute, &p);
 }
 
-/* S times the largest code of the run that column j belongs to: sums of 8 bits take scale and offset apart. */
+/* Whether S and O may be factors of whole sums (coded.h). Two and three bits never are too many for a table. */
+static bool may_be_apart(const trial *t) {
+    const int64_t *size = t->size;
+    const bool few = size[TOKENS] <= DQ_CODED_FEW, table = size[CODING] == DQ_CODING_BITS && size[BITS] <= 3;
+    return int8(t) || (few && !table);
+}
+
+/* S times the largest code of the run that column j belongs to, of the size of S u and of O - W: where they are factors of whole
+ * sums, these round in units of both. */
 static double code_size(const trial *t, int64_t row, int64_t j) {
     const dq_coded w = weight_of(t, true);
     const int64_t place = place_of(t->size, row), block = dq_coded_block_bytes(w.coding);
@@ -229,7 +237,7 @@ static void expect_rows(trial *t, int which, int64_t rows, bool in_order) {
                 sum += term;
                 total += fabs(term);
                 products += product_size(t, from, j) * fabs(x[i * size[IN] + j]);
-                if (int8(t)) { /* S u x and O x, each of these sizes, and their roundings */
+                if (may_be_apart(t)) { /* S u x and O x, each of these sizes, and their roundings */
                     double apart = 2 * code_size(t, from, j) * fabs(x[i * size[IN] + j]);
                     total += apart;
                     products += relative / UNIT * (fabs(term) + apart);

@@ -187,42 +187,50 @@ static void test_decoded(void **state) {
     in_every_variant(decoded);
 }
 
-/* A token beside packed weights gets the bits that it gets among others, and a weight those that it gives alone. */
+/* A token beside packed weights gets the bits that it gets among others, as long as both are few tokens or both are many; and a
+ * weight those that it gives alone. */
+static void coded_among(const dq_compute *compute, const dq_coded *const weight[2], const float *x, int64_t tokens,
+                        int64_t some, bool int8) {
+    const int64_t in = weight[0]->in, out = weight[0]->out;
+    float *y[2] = {values(tokens * out, 6), values(tokens * out, 6)}, *alone = values(some * out, 6);
+    dq_coded_product all = {
+        .x = x, .tokens = tokens, .count = 2, .weight = {weight[0], weight[1]}, .y = {y[0], y[1]}, .int8 = int8};
+    compute->kernels->coded_multiply(compute, &all);
+    for (int64_t t = 0; t + some <= tokens; t++)
+        for (int i = 0; i < 2; i++) {
+            dq_coded_product part = {
+                .x = x + t * in, .tokens = some, .count = 1, .weight = {weight[i]}, .y = {alone}, .int8 = int8};
+            compute->kernels->coded_multiply(compute, &part);
+            assert_memory_equal(alone, y[i] + t * out, (size_t)(some * out) * sizeof *alone);
+        }
+    for (int i = 0; i < 2; i++) free(y[i]);
+    free(alone);
+}
+
 static void coded_alone_in(const dq_compute *compute, bool int8) {
-    /* More tokens than are rounded at one time, and than codes are unpacked for in registers; with f32 scales they always are. */
-    enum { T = 11, IN = 192, OUT = 11 };
-    float *x = values(T * IN, 1), *scales = values(OUT * IN, 2), *offsets = values(OUT * IN, 3);
+    /* MANY: more than are rounded at one time, and than codes are unpacked for in registers. */
+    enum { FEW = DQ_CODED_FEW, MANY = 11, IN = 192, OUT = 11 };
+    float *x = values(MANY * IN, 1), *scales = values(OUT * IN, 2), *offsets = values(OUT * IN, 3);
     float *codes = values(OUT * IN, 4), *numbers = values(OUT * IN, 5);
     uint16_t halves[OUT * IN];
     for (int i = 0; i < OUT * IN; i++) halves[i] = (uint16_t)(dq_f32_bits(numbers[i]) >> 16);
     for (int bits = 2; bits <= 8; bits++)
         for (int64_t group = 12, f16 = 0; group <= 96; f16 = !f16, group *= 1 + !f16) { /* 12: by way of the buffer */
-            dq_coded w = {.coding = DQ_CODING_BITS,
-                          .out = OUT,
-                          .in = IN,
-                          .row_bytes = IN * bits / 8,
-                          .codes = codes,
-                          .bits = bits,
-                          .group = group,
-                          .scale_type = f16 ? DQ_SCALE_F16 : DQ_SCALE_F32,
-                          .scales = f16 ? (const void *)halves : scales,
-                          .offsets = f16 ? (const void *)halves : offsets};
-            dq_coded other = {.coding = DQ_CODING_BF16, .out = OUT, .in = IN, .row_bytes = 2 * IN, .codes = halves};
-            float y[2][T * OUT], alone[OUT];
-            dq_coded_product all = {
-                .x = x, .tokens = T, .count = 2, .weight = {&w, &other}, .y = {y[0], y[1]}, .int8 = int8};
-            compute->kernels->coded_multiply(compute, &all);
-            for (int64_t t = 0; t < T; t++)
-                for (int i = 0; i < 2; i++) {
-                    dq_coded_product one = {.x = x + t * IN,
-                                            .tokens = 1,
-                                            .count = 1,
-                                            .weight = {i ? &other : &w},
-                                            .y = {alone},
-                                            .int8 = int8};
-                    compute->kernels->coded_multiply(compute, &one);
-                    assert_memory_equal(alone, y[i] + t * OUT, sizeof alone);
-                }
+            const dq_coded w = {.coding = DQ_CODING_BITS,
+                                .out = OUT,
+                                .in = IN,
+                                .row_bytes = IN * bits / 8,
+                                .codes = codes,
+                                .bits = bits,
+                                .group = group,
+                                .scale_type = f16 ? DQ_SCALE_F16 : DQ_SCALE_F32,
+                                .scales = f16 ? (const void *)halves : scales,
+                                .offsets = f16 ? (const void *)halves : offsets};
+            const dq_coded other = {
+                .coding = DQ_CODING_BF16, .out = OUT, .in = IN, .row_bytes = 2 * IN, .codes = halves};
+            const dq_coded *const both[2] = {&w, &other};
+            coded_among(compute, both, x, FEW, 1, int8);
+            coded_among(compute, both, x, MANY, int8 ? 1 : FEW + 1, int8);
         }
     free(x);
     free(scales);

@@ -1,5 +1,6 @@
-/* Products with packed weights, unpacked in registers (coded_forms.h). Rows that are not made of runs of whole pairs of vectors are
- * decoded into a buffer first; for more than a few tokens all rows are (coded_many.c), and with x of 8 bits none (coded_bytes.c).
+/* Products with packed weights, unpacked in registers (coded_forms.h), weight by weight here, or only their codes (coded_runs.c). Rows
+ * that are not made of runs of whole pairs of vectors are decoded into a buffer first; for more than a few tokens all rows are
+ * (coded_many.c), and with x of 8 bits none (coded_bytes.c).
  *
  * A row's sum runs in two vectors, even and odd ones of the row, added at its end. So few registers are enough for one
  * token with two rows at a time, which hides the latency of the sums, and for four tokens. */
@@ -16,10 +17,13 @@ enum {
     PAIR = 2 * W,
     TOKENS = DQ_CODED_TOKENS,
     ROWS = DQ_CODED_ROWS,
-    REACH = (int)DQ_STREAM_REACH > (int)DQ_BYTES_REACH ? (int)DQ_STREAM_REACH : (int)DQ_BYTES_REACH,
     /* Below this many weights a second thread is not worth waking. */
-    SMALL = 16384
+    SMALL = 16384,
+    /* At one time: the sums of their x fit the workspace. */
+    MOST_TOKENS = 256
 };
+_Static_assert(MOST_TOKENS *(DQ_ROUNDED_WIDEST / DQ_CODED_BLOCK) * sizeof(float) <= DQ_WORKSPACE_SHARED,
+               "sums of blocks of x fit the workspace");
 
 DQ_INLINE void take(int tokens, const float *x, int64_t in, dq_vec weights, dq_vec sum[TOKENS][2], int which) {
     for (int t = 0; t < tokens; t++) sum[t][which] = dq_vec_fma(weights, dq_vec_load(x + t * in), sum[t][which]);
@@ -93,7 +97,7 @@ DQ_CODED_DOT(dot_bf16, dot, DQ_CODING_BF16, 0)
 
 /* NULL: the rows are decoded into a buffer first; also where the last of them would not fit the workspace (codes_of). */
 static dq_coded_dot_fn *dot_of(const dq_coded *w) {
-    if ((w->in * w->bits + 7) / 8 + REACH > DQ_WORKSPACE_THREAD / ROWS) return NULL;
+    if ((w->in * w->bits + 7) / 8 + DQ_CODED_REACH > DQ_WORKSPACE_THREAD / ROWS) return NULL;
     switch (w->coding) {
     case DQ_CODING_BITS:
         return w->group % PAIR ? NULL : dot_by_bits[w->bits];
@@ -126,13 +130,11 @@ static void dot_decoded(int tokens, dq_coded_task *k) {
     for (int t = 0; t < tokens; t++) k->sum[0][t] = dq_vec_total(dq_vec_add(sum[t][0], sum[t][1]));
 }
 
-/* The codes of a row. A vector may read a little beyond them: of the last row that would be beyond the matrix, so it is
- * copied. */
-static const uint8_t *codes_of(const dq_coded *w, int64_t place, uint8_t *space) {
+const uint8_t *NAME(coded_codes)(const dq_coded *w, int64_t place, uint8_t *space) {
     const uint8_t *codes = (const uint8_t *)w->codes + place * w->row_bytes;
     int64_t bytes = (w->in * w->bits + 7) / 8;
-    if (w->coding != DQ_CODING_BITS || w->row_bytes * (w->out - place) >= bytes + REACH) return codes;
-    memset(space + bytes, 0, REACH);
+    if (w->coding != DQ_CODING_BITS || w->row_bytes * (w->out - place) >= bytes + DQ_CODED_REACH) return codes;
+    memset(space + bytes, 0, DQ_CODED_REACH);
     return memcpy(space, codes, (size_t)bytes);
 }
 
@@ -147,12 +149,31 @@ static void put_sums(const dq_coded_product *p, int i, const dq_coded_task *k, i
     }
 }
 
+/* What is made of x before its products. */
+typedef struct prepared {
+    dq_rounded rounded[DQ_CODED_TOGETHER]; /* for each weight; all NULL where x stays in f32 */
+    const float *total;                    /* sums of its blocks; NULL where no weight wants them */
+} prepared;
+
+/* Of x that stays in f32. */
+static bool takes_many(const dq_coded_product *p, const dq_coded *w) {
+    return p->tokens > DQ_CODED_FEW && NAME(coded_many_suits)(w);
+}
+static bool takes_runs(const dq_coded_product *p, const dq_coded *w) {
+    return !takes_many(p, w) && NAME(coded_runs_suit)(w);
+}
+
 /* Rows at places [first, end) of weight i. */
-static void multiply_rows(const dq_coded_product *p, int i, const dq_rounded *x, int64_t first, int64_t end,
+static void multiply_rows(const dq_coded_product *p, int i, const prepared *of_x, int64_t first, int64_t end,
                           uint8_t *space) {
     const dq_coded *w = p->weight[i];
-    if (p->tokens > DQ_CODED_FEW && !x->q && NAME(coded_many_suits)(w)) {
+    const dq_rounded *x = &of_x->rounded[i];
+    if (!x->q && takes_many(p, w)) {
         NAME(coded_many)(p, i, first, end, (float *)(void *)space);
+        return;
+    }
+    if (!x->q && takes_runs(p, w)) {
+        NAME(coded_runs)(p, i, of_x->total, first, end, space);
         return;
     }
     const int64_t blocks = w->in / DQ_CODED_BLOCK;
@@ -165,7 +186,7 @@ static void multiply_rows(const dq_coded_product *p, int i, const dq_rounded *x,
             if (x->q) k.rounded = (dq_rounded){x->q + start * w->in, x->d + start * blocks, x->total + start * blocks};
             if (f) {
                 for (int r = 0; r < rows; r++)
-                    k.codes[r] = codes_of(w, place + r, space + r * (DQ_WORKSPACE_THREAD / ROWS));
+                    k.codes[r] = NAME(coded_codes)(w, place + r, space + r * (DQ_WORKSPACE_THREAD / ROWS));
                 f(rows, tokens, &k);
             } else {
                 dot_decoded(tokens, &k);
@@ -180,8 +201,7 @@ static int64_t pieces_of(const dq_coded *w, int64_t rows) {
     return (w->out + rows - 1) / rows;
 }
 
-/* x: as the weights have it where it is rounded; else all NULL. */
-static void multiply_all(const dq_compute *compute, const dq_coded_product *p, const dq_rounded x[DQ_CODED_TOGETHER]) {
+static void multiply_all(const dq_compute *compute, const dq_coded_product *p, const prepared *of_x) {
     int64_t all = 0;
     for (int i = 0; i < p->count; i++) all += p->weight[i]->out;
     if (all == 0 || p->tokens == 0) return;
@@ -196,23 +216,38 @@ static void multiply_all(const dq_compute *compute, const dq_coded_product *p, c
         int64_t at = piece;
         for (; at >= pieces_of(p->weight[i], rows); i++) at -= pieces_of(p->weight[i], rows);
         const int64_t first = at * rows, left = p->weight[i]->out - first;
-        multiply_rows(p, i, &x[i], first, first + (left < rows ? left : rows),
+        multiply_rows(p, i, of_x, first, first + (left < rows ? left : rows),
                       (uint8_t *)dq_workspace_thread(compute, omp_get_thread_num()));
     }
 }
 
+static void multiply_rounded(const dq_compute *compute, const dq_coded_product *p) {
+    prepared of_x = {.total = NULL};
+    dq_coded_product with = NAME(coded_round)(compute, p, of_x.rounded);
+    multiply_all(compute, &with, &of_x);
+}
+
+static void multiply(const dq_compute *compute, const dq_coded_product *p) {
+    prepared of_x = {.total = NULL};
+    for (int i = 0; i < p->count; i++)
+        if (takes_runs(p, p->weight[i])) of_x.total = dq_workspace_shared(compute);
+    if (of_x.total) NAME(coded_x_total)(p->x, p->tokens, p->weight[0]->in, dq_workspace_shared(compute));
+    multiply_all(compute, p, &of_x);
+}
+
 void NAME(coded_multiply)(const dq_compute *compute, const dq_coded_product *p) {
-    dq_rounded x[DQ_CODED_TOGETHER] = {{0}};
-    if (!p->int8 || p->count == 0 || p->weight[0]->in > DQ_ROUNDED_WIDEST) {
-        multiply_all(compute, p, x);
-        return;
-    }
-    for (int64_t start = 0; start < p->tokens; start += DQ_ROUNDED_TOKENS) {
+    if (p->count == 0) return;
+    const int64_t in = p->weight[0]->in;
+    const bool int8 = p->int8 && in <= DQ_ROUNDED_WIDEST;
+    const int64_t most = int8 ? DQ_ROUNDED_TOKENS : MOST_TOKENS;
+    for (int64_t start = 0; start < p->tokens; start += most) {
         dq_coded_product part = *p;
-        part.tokens = p->tokens - start < DQ_ROUNDED_TOKENS ? p->tokens - start : DQ_ROUNDED_TOKENS;
-        part.x += start * p->weight[0]->in;
+        part.tokens = p->tokens - start < most ? p->tokens - start : most;
+        part.x += start * in;
         for (int i = 0; i < p->count; i++) part.y[i] += start * p->weight[i]->out;
-        part = NAME(coded_round)(compute, &part, x);
-        multiply_all(compute, &part, x);
+        if (int8)
+            multiply_rounded(compute, &part);
+        else
+            multiply(compute, &part);
     }
 }

@@ -6,12 +6,10 @@
  * unpacked to f32. d and d sum q belong to x and serve all rows. q stands in the order in which codes come out of their
  * registers, which is not that of the columns. A row's sums run block after block in eight parts, added at its end; those of
  * the offsets in one. */
-#include "kernels/vector/coded_task.h"
-
 #include <string.h>
 
-#include "base/half.h"
 #include "kernels/rounded.h"
+#include "kernels/vector/coded_grid.h"
 #include "kernels/workspace.h"
 
 enum { BLOCK = DQ_CODED_BLOCK, TOKENS = DQ_CODED_TOKENS, ROWS = DQ_CODED_ROWS };
@@ -22,16 +20,7 @@ _Static_assert(DQ_ROUNDED_TOKENS *DQ_ROUNDED_WIDEST *(sizeof(float) + 1 + DQ_COD
                "what is made of x fits the workspace");
 _Static_assert(DQ_ROUNDED_WIDEST + DQ_BYTES_REACH <= DQ_WORKSPACE_THREAD / ROWS, "so does a row of codes");
 
-static bool has_bytes(const dq_coded *w) {
-    if (w->coding == DQ_CODING_BITS) return w->group % BLOCK == 0;
-    return dq_coded_block_bytes(w->coding) != 0;
-}
-
 /* ---- Codes --------------------------------------------------------------------------------------------------------------- */
-
-DQ_INLINE int64_t block_bytes(dq_form f) {
-    return f.coding == DQ_CODING_BITS ? 4 * f.bits : dq_coded_block_bytes(f.coding);
-}
 
 /* Codes of 8 bits are centred, and so signed. */
 DQ_INLINE bool is_signed(dq_form f) {
@@ -66,30 +55,9 @@ static int place_of(const dq_coded *w, int j) {
     return j / 8 == 1 ? j + 8 : j / 8 == 2 ? j - 8 : j;
 }
 
-/* ---- Scale and offset ---------------------------------------------------------------------------------------------------- */
-
-typedef struct grid {
-    float scale, offset;
-} grid;
-
-DQ_INLINE float scale_at(dq_scale_type type, const void *scales, int64_t at) {
-    const uint8_t *bytes = scales;
-    if (type == DQ_SCALE_F16) return dq_f16_at(bytes + 2 * at);
-    if (type == DQ_SCALE_F32) return ((const float *)scales)[at];
-    return dq_bf16_to_f32(((const uint16_t *)scales)[at]);
-}
-
-DQ_INLINE grid stream_grid(dq_form f, const dq_coded *w, int64_t at) {
-    grid g = {scale_at(w->scale_type, w->scales, at), scale_at(w->scale_type, w->offsets, at)};
+DQ_INLINE dq_run_grid stream_grid(dq_form f, const dq_coded *w, int64_t at) {
+    dq_run_grid g = dq_stream_grid(w, at);
     if (f.bits == 8) g.offset += 128 * g.scale;
-    return g;
-}
-
-DQ_INLINE grid block_grid(dq_form f, const uint8_t *block) {
-    grid g = {dq_f16_at(block), 0};
-    if (f.coding == DQ_CODING_Q4_1 || f.coding == DQ_CODING_Q5_1) g.offset = dq_f16_at(block + 2);
-    if (f.coding == DQ_CODING_Q4_0) g.offset = -8 * g.scale;
-    if (f.coding == DQ_CODING_Q5_0) g.offset = -16 * g.scale;
     return g;
 }
 
@@ -100,7 +68,7 @@ typedef struct sums {
     float of_offsets;
 } sums;
 
-DQ_INLINE void take_block(dq_form f, int tokens, const dq_coded_task *k, int64_t b, const uint8_t *block, grid g,
+DQ_INLINE void take_block(dq_form f, int tokens, const dq_coded_task *k, int64_t b, const uint8_t *block, dq_run_grid g,
                           sums sum[TOKENS]) {
     const int64_t in = k->w->in, blocks = in / BLOCK;
     const dq_bytes u = unpack(f, block);
@@ -115,16 +83,16 @@ DQ_INLINE void take_block(dq_form f, int tokens, const dq_coded_task *k, int64_t
 
 DQ_INLINE void dot(dq_form f, int rows, int tokens, dq_coded_task *k) {
     const dq_coded *w = k->w;
-    const int64_t blocks = w->in / BLOCK, size = block_bytes(f);
+    const int64_t blocks = w->in / BLOCK, size = dq_form_block_bytes(f);
     const int64_t together = f.coding == DQ_CODING_BITS ? w->group / BLOCK : 1; /* blocks of one scale */
     sums sum[ROWS][TOKENS];
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tokens; t++) sum[r][t] = (sums){dq_sums_zero(), 0};
     for (int64_t first = 0, group = 0; first < blocks; first += together, group++) {
-        grid g[ROWS];
+        dq_run_grid g[ROWS];
         for (int r = 0; r < rows; r++)
             g[r] = f.coding == DQ_CODING_BITS ? stream_grid(f, w, (k->place + r) * (blocks / together) + group)
-                                              : block_grid(f, k->codes[r] + first * size);
+                                              : dq_block_grid(f, k->codes[r] + first * size);
         for (int64_t b = first; b < first + together; b++)
             for (int r = 0; r < rows; r++) {
                 const uint8_t *block = k->codes[r] + b * size;
@@ -218,7 +186,7 @@ dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_pro
     round_tokens(p->x, p->tokens, in, d, total, q);
     for (int i = 0; i < p->count; i++) {
         rounded[i] = (dq_rounded){.d = d, .total = total};
-        if (has_bytes(p->weight[i]))
+        if (dq_coded_has_blocks(p->weight[i]))
             rounded[i].q = arranged(p->weight[i], q, p->tokens, q + (i + 1) * all);
         else
             wanted = true;

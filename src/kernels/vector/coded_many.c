@@ -1,6 +1,6 @@
 /* Packed weights times more tokens than codes are unpacked for in registers: rows become f32 in L1 and are multiplied with all
  * tokens there, so that unpacking them is a small part. No operand is packed, as it would be for a matrix product, which pays only
- * for yet more tokens. An element is the same sum as with few tokens: even and odd vectors of the row apart, added at its end. */
+ * for yet more tokens. Even and odd vectors of a row are summed apart and added at its end. */
 #include "kernels/vector/array.h"
 #include "kernels/vector/coded_task.h"
 #include "kernels/workspace.h"
@@ -14,11 +14,9 @@ enum {
     BUFFER_BYTES = 16 * 1024, /* of rows, if that is ROWS or more: half of L1 */
 };
 
-/* ROWS rows fit the workspace. With few tokens, products with f32 scales lack a rounding (coded.h); the bits must not depend on how
- * many there are. */
+/* ROWS rows fit the workspace. */
 bool NAME(coded_many_suits)(const dq_coded *w) {
-    return w->in <= DQ_WORKSPACE_THREAD / (int64_t)sizeof(float) / ROWS &&
-           !(w->coding == DQ_CODING_BITS && w->scale_type == DQ_SCALE_F32);
+    return w->in <= DQ_WORKSPACE_THREAD / (int64_t)sizeof(float) / ROWS;
 }
 
 /* The even vectors first, then the odd ones: so few sums at a time leave room for more rows. */

@@ -1,5 +1,5 @@
-/* Inside the vector kernels: what the two ways of multiplying with packed weights share, with x in f32 (coded.c) and with x
- * rounded to 8 bits (coded_bytes.c). */
+/* Inside the vector kernels: what the ways of multiplying with packed weights share, with x in f32 (coded.c, coded_runs.c) and
+ * with x rounded to 8 bits (coded_bytes.c). */
 #ifndef DQ_KERNELS_VECTOR_CODED_TASK_H
 #define DQ_KERNELS_VECTOR_CODED_TASK_H
 
@@ -11,7 +11,8 @@ enum {
     DQ_CODED_ROWS = 2,    /* at once, for one or two tokens */
     DQ_CODED_AHEAD =
         1024, /* bytes of codes that are fetched ahead: rows are too short for the processor's own prefetcher */
-    DQ_ROUNDED_TOKENS = 8 /* that are rounded at one time */
+    DQ_ROUNDED_TOKENS = 8, /* that are rounded at one time */
+    DQ_CODED_REACH = (int)DQ_STREAM_REACH > (int)DQ_BYTES_REACH ? (int)DQ_STREAM_REACH : (int)DQ_BYTES_REACH
 };
 
 /* Which of the forms: constants once a function is inlined. */
@@ -19,6 +20,14 @@ typedef struct dq_form {
     dq_coding coding;
     int bits; /* of BITS */
 } dq_form;
+
+/* Whether the codes come in blocks of 32 that have one scale each. */
+DQ_INLINE bool dq_coded_has_blocks(const dq_coded *w) {
+    return w->coding == DQ_CODING_BITS ? w->group % DQ_CODED_BLOCK == 0 : dq_coded_block_bytes(w->coding) != 0;
+}
+DQ_INLINE int64_t dq_form_block_bytes(dq_form f) {
+    return f.coding == DQ_CODING_BITS ? 4 * f.bits : dq_coded_block_bytes(f.coding);
+}
 
 /* x rounded for one weight. */
 typedef struct dq_rounded {
@@ -80,8 +89,19 @@ typedef void dq_coded_dot_fn(int rows, int tokens, dq_coded_task *k);
 /* Columns [first, first + n) of the row at a place; first is a multiple of DQ_CODED_PIECE. */
 void NAME(coded_decode)(const dq_coded *w, int64_t place, int64_t first, int64_t n, float *dst);
 
+/* The codes of the row at a place. Vectors may read DQ_CODED_REACH bytes beyond them: those of the last row, after which there may be
+ * nothing, are copied to space. */
+const uint8_t *NAME(coded_codes)(const dq_coded *w, int64_t place, uint8_t *space);
+
 /* Of a weight for which coded_round left q. */
 dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w);
+
+/* Rows [first, end) of weight i of a product, for few tokens and x as it is; space: of a thread. Only for weights that suit.
+ * x_total [tokens, in / 32]: the sums of the blocks of x. */
+bool NAME(coded_runs_suit)(const dq_coded *w);
+void NAME(coded_x_total)(const float *x, int64_t tokens, int64_t in, float *x_total);
+void NAME(coded_runs)(const dq_coded_product *p, int i, const float *x_total, int64_t first, int64_t end,
+                      uint8_t *space);
 
 /* p with x' in the place of x, for weights whose forms coded_bytes_dot does not have, and x as all others want it; in the shared
  * workspace. At most DQ_ROUNDED_TOKENS tokens. */

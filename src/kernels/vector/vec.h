@@ -13,6 +13,7 @@
  *   total, top                 sum and largest of the lanes, in a fixed order
  *   transpose                  of DQ_VEC_WIDTH vectors
  *   set_f16, load_f16, load_bf16   one f16 to all lanes; a vector of f16, of bf16, from any address
+ *   set_f16_pair(p, &y)        of two f16 the first to all lanes, the second to y
  *
  *   dq_mask                    a set of lanes
  *   dq_mask_within(x, l, h)    those in which l <= x <= h, so none with NaN

@@ -188,6 +188,13 @@ DQ_INLINE dq_vec dq_vec_set_f16(const void *p) {
     memcpy(&half, p, sizeof half);
     return _mm512_cvtph_ps(_mm256_set1_epi16(half));
 }
+DQ_INLINE dq_vec dq_vec_set_f16_pair(const void *p, float *second) {
+    int32_t halves;
+    memcpy(&halves, p, sizeof halves);
+    const __m128 both = _mm_cvtph_ps(_mm_cvtsi32_si128(halves));
+    *second = _mm_cvtss_f32(_mm_movehdup_ps(both));
+    return _mm512_broadcastss_ps(both);
+}
 DQ_INLINE dq_vec dq_vec_load_f16(const void *p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(p));
 }

@@ -198,6 +198,13 @@ DQ_INLINE dq_vec dq_vec_set_f16(const void *p) {
     return dq_vec_set(dq_f16_to_f32(half));
 }
 
+DQ_INLINE dq_vec dq_vec_set_f16_pair(const void *p, float *second) {
+    uint16_t half;
+    memcpy(&half, (const uint8_t *)p + 2, sizeof half);
+    *second = dq_f16_to_f32(half);
+    return dq_vec_set_f16(p);
+}
+
 DQ_INLINE dq_vec dq_vec_load_f16(const void *p) {
     uint16_t half[DQ_VEC_WIDTH];
     memcpy(half, p, sizeof half);
