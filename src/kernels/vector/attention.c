@@ -185,18 +185,49 @@ static void forward_rows(const dq_attention_plan *x, const dq_rows *r, float *sp
     }
 }
 
+/* Few queries, as in generation, are one task for each key/value head: those that would leave threads without one go in shares of
+ * their query heads. A row's bits do not depend on it. */
+typedef struct tasks {
+    dq_attention_plan whole, shared;
+    int64_t lanes, wholes, shares; /* shares: of the last heads, each in shared.parts */
+} tasks;
+
+static tasks tasks_of(const dq_attention *a, int threads) {
+    tasks k = {.whole = dq_attention_plan_of(a)};
+    const int left = k.whole.blocks == 1 && k.whole.parts == 1 ? a->kv_heads % threads : 0;
+    k.shared = k.whole;
+    if (left) {
+        const int pieces = (threads + left - 1) / left;
+        k.shared.heads = (k.whole.group + pieces - 1) / pieces;
+        k.shared.parts = (k.whole.group + k.shared.heads - 1) / k.shared.heads;
+    }
+    k.lanes = (int64_t)(a->kv_heads - left) * k.whole.parts;
+    k.wholes = k.whole.blocks * k.lanes;
+    k.shares = (int64_t)left * k.shared.parts;
+    return k;
+}
+
+/* Late queries see more keys: they go first, so that the threads end together. */
+static dq_rows rows_of_task(const tasks *k, int64_t task) {
+    if (task >= k->wholes) {
+        const int64_t share = task - k->wholes;
+        const int kv_head = k->whole.a->kv_heads - 1 - (int)(share / k->shared.parts);
+        return dq_rows_of(&k->shared, 0, kv_head, (int)(share % k->shared.parts));
+    }
+    const int64_t at = k->wholes - 1 - task;
+    const int lane = (int)(at % k->lanes);
+    return dq_rows_of(&k->whole, at / k->lanes, lane / k->whole.parts, lane % k->whole.parts);
+}
+
 void NAME(attention_forward)(const dq_compute *compute, const dq_attention *a) {
     if (a->head_width > DQ_WIDEST_HEAD) {
         dq_attention_forward_c(compute, a);
         return;
     }
-    dq_attention_plan x = dq_attention_plan_of(a);
-    int64_t lanes = (int64_t)a->kv_heads * x.parts;
-    /* Late queries see more keys: they go first, so that the threads end together. */
+    const tasks k = tasks_of(a, compute->threads);
 #pragma omp parallel for schedule(dynamic) num_threads(compute->threads)
-    for (int64_t task = x.blocks * lanes - 1; task >= 0; task--) {
-        int lane = (int)(task % lanes);
-        dq_rows r = dq_rows_of(&x, task / lanes, lane / x.parts, lane % x.parts);
-        forward_rows(&x, &r, dq_workspace_thread(compute, omp_get_thread_num()));
+    for (int64_t task = 0; task < k.wholes + k.shares; task++) {
+        const dq_rows r = rows_of_task(&k, task);
+        forward_rows(&k.whole, &r, dq_workspace_thread(compute, omp_get_thread_num()));
     }
 }
