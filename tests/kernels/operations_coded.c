@@ -172,11 +172,9 @@ static void run(trial *t, const dq_compute *compute) {
     compute->kernels->coded_multiply(compute, &p);
 }
 
-/* Whether S and O may be factors of whole sums (coded.h). Two and three bits never are too many for a table. */
+/* Whether S and O may be factors of whole sums (coded.h). */
 static bool may_be_apart(const trial *t) {
-    const int64_t *size = t->size;
-    const bool few = size[TOKENS] <= DQ_CODED_FEW, table = size[CODING] == DQ_CODING_BITS && size[BITS] <= 3;
-    return int8(t) || (few && !table);
+    return int8(t) || t->size[TOKENS] <= DQ_CODED_FEW;
 }
 
 /* S times the largest code of the run that column j belongs to, of the size of S u and of O - W: where they are factors of whole

@@ -18,12 +18,9 @@ enum {
     TOKENS = DQ_CODED_TOKENS,
     ROWS = DQ_CODED_ROWS,
     /* Below this many weights a second thread is not worth waking. */
-    SMALL = 16384,
-    /* At one time: the sums of their x fit the workspace. */
-    MOST_TOKENS = 256
+    SMALL = 16384
 };
-_Static_assert(MOST_TOKENS *(DQ_ROUNDED_WIDEST / DQ_CODED_BLOCK) * sizeof(float) <= DQ_WORKSPACE_SHARED,
-               "sums of blocks of x fit the workspace");
+_Static_assert(DQ_ROUNDED_TOKENS <= (int)DQ_CODED_FEW, "x of 8 bits comes for few tokens at a time");
 
 DQ_INLINE void take(int tokens, const float *x, int64_t in, dq_vec weights, dq_vec sum[TOKENS][2], int which) {
     for (int t = 0; t < tokens; t++) sum[t][which] = dq_vec_fma(weights, dq_vec_load(x + t * in), sum[t][which]);
@@ -149,31 +146,23 @@ static void put_sums(const dq_coded_product *p, int i, const dq_coded_task *k, i
     }
 }
 
-/* What is made of x before its products. */
+/* What is made of x before its products: one of the two, or neither. */
 typedef struct prepared {
-    dq_rounded rounded[DQ_CODED_TOGETHER]; /* for each weight; all NULL where x stays in f32 */
-    const float *total;                    /* sums of its blocks; NULL where no weight wants them */
+    dq_rounded rounded[DQ_CODED_TOGETHER];
+    dq_runs_input runs;
 } prepared;
-
-/* Of x that stays in f32. */
-static bool takes_many(const dq_coded_product *p, const dq_coded *w) {
-    return p->tokens > DQ_CODED_FEW && NAME(coded_many_suits)(w);
-}
-static bool takes_runs(const dq_coded_product *p, const dq_coded *w) {
-    return !takes_many(p, w) && NAME(coded_runs_suit)(w);
-}
 
 /* Rows at places [first, end) of weight i. */
 static void multiply_rows(const dq_coded_product *p, int i, const prepared *of_x, int64_t first, int64_t end,
                           uint8_t *space) {
     const dq_coded *w = p->weight[i];
     const dq_rounded *x = &of_x->rounded[i];
-    if (!x->q && takes_many(p, w)) {
+    if (!x->q && p->tokens > DQ_CODED_FEW) {
         NAME(coded_many)(p, i, first, end, (float *)(void *)space);
         return;
     }
-    if (!x->q && takes_runs(p, w)) {
-        NAME(coded_runs)(p, i, of_x->total, first, end, space);
+    if (!x->q && NAME(coded_runs_suit)(w)) {
+        NAME(coded_runs)(p, i, &of_x->runs, first, end, space);
         return;
     }
     const int64_t blocks = w->in / DQ_CODED_BLOCK;
@@ -221,33 +210,22 @@ static void multiply_all(const dq_compute *compute, const dq_coded_product *p, c
     }
 }
 
-static void multiply_rounded(const dq_compute *compute, const dq_coded_product *p) {
-    prepared of_x = {.total = NULL};
-    dq_coded_product with = NAME(coded_round)(compute, p, of_x.rounded);
-    multiply_all(compute, &with, &of_x);
-}
-
-static void multiply(const dq_compute *compute, const dq_coded_product *p) {
-    prepared of_x = {.total = NULL};
-    for (int i = 0; i < p->count; i++)
-        if (takes_runs(p, p->weight[i])) of_x.total = dq_workspace_shared(compute);
-    if (of_x.total) NAME(coded_x_total)(p->x, p->tokens, p->weight[0]->in, dq_workspace_shared(compute));
-    multiply_all(compute, p, &of_x);
-}
-
 void NAME(coded_multiply)(const dq_compute *compute, const dq_coded_product *p) {
     if (p->count == 0) return;
     const int64_t in = p->weight[0]->in;
     const bool int8 = p->int8 && in <= DQ_ROUNDED_WIDEST;
-    const int64_t most = int8 ? DQ_ROUNDED_TOKENS : MOST_TOKENS;
+    const bool many = !int8 && p->tokens > DQ_CODED_FEW && NAME(coded_many_suits)(in);
+    const int64_t most = int8 ? DQ_ROUNDED_TOKENS : many ? p->tokens : DQ_CODED_FEW;
     for (int64_t start = 0; start < p->tokens; start += most) {
         dq_coded_product part = *p;
         part.tokens = p->tokens - start < most ? p->tokens - start : most;
         part.x += start * in;
         for (int i = 0; i < p->count; i++) part.y[i] += start * p->weight[i]->out;
+        prepared of_x = {.runs = {.total = NULL}};
         if (int8)
-            multiply_rounded(compute, &part);
-        else
-            multiply(compute, &part);
+            part = NAME(coded_round)(compute, &part, of_x.rounded);
+        else if (!many)
+            of_x.runs = NAME(coded_runs_input)(compute, &part);
+        multiply_all(compute, &part, &of_x);
     }
 }

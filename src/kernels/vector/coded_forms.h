@@ -1,7 +1,7 @@
 /* Inside the vector kernels: the forms of packed weights (kernels/coded.h) in vectors.
  *
- * A run is what shares one pair of scale and offset: a group of columns, or a block. Where 2^bits codes fit a vector their weights
- * are computed once for a run, and a code picks its own; otherwise a fused multiply-add makes each. */
+ * A run is what shares one pair of scale and offset: a group of columns, or a block. Where 2^bits codes fit a vector of sixteen their
+ * weights are computed once for a run, and a code picks its own; otherwise a fused multiply-add makes each. */
 #ifndef DQ_KERNELS_VECTOR_CODED_FORMS_H
 #define DQ_KERNELS_VECTOR_CODED_FORMS_H
 
@@ -65,9 +65,10 @@ DQ_INLINE dq_run dq_run_of_block(dq_form f, const uint8_t *block) {
     return g;
 }
 
-/* Whether the weights of a run are a table, which then stands in dq_run.scale. */
+/* Whether the weights of a run are a table, which then stands in dq_run.scale. In narrower vectors picking from one costs as much as
+ * turning codes into f32. */
 DQ_INLINE bool dq_run_is_table(dq_form f) {
-    return 1 << dq_form_bits(f) <= DQ_VEC_WIDTH;
+    return DQ_VEC_WIDTH >= 16 && 1 << dq_form_bits(f) <= DQ_VEC_WIDTH;
 }
 
 DQ_INLINE dq_vec dq_run_table(dq_form f, dq_run g) {

@@ -15,8 +15,8 @@ enum {
 };
 
 /* ROWS rows fit the workspace. */
-bool NAME(coded_many_suits)(const dq_coded *w) {
-    return w->in <= DQ_WORKSPACE_THREAD / (int64_t)sizeof(float) / ROWS;
+bool NAME(coded_many_suits)(int64_t in) {
+    return in <= DQ_WORKSPACE_THREAD / (int64_t)sizeof(float) / ROWS;
 }
 
 /* The even vectors first, then the odd ones: so few sums at a time leave room for more rows. */

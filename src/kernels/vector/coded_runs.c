@@ -4,12 +4,22 @@
  *     sum_{j in B} W_j x_j = S sum u_j x_j + O sum x_j
  *
  * which takes one multiply-add a weight instead of two. sum x_j belongs to x and serves all rows. A row's sums run block after block,
- * those of the codes in a vector, those of the offsets in a number. */
+ * those of the codes in a vector, those of the offsets in a number.
+ *
+ * In vectors of eight, codes of two and three bits stay where they stand in their word, code j of eight as 2^(bits j) u_j: with
+ * 2^(-bits j) x_j in the place of x_j, which is exact unless it is subnormal, no shift is needed. */
+#include <math.h>
+
 #include "kernels/rounded.h"
 #include "kernels/vector/coded_forms.h"
 #include "kernels/vector/coded_grid.h"
+#include "kernels/workspace.h"
 
 enum { W = DQ_VEC_WIDTH, BLOCK = DQ_CODED_BLOCK, PARTS = BLOCK / W, TOKENS = DQ_CODED_TOKENS };
+
+_Static_assert((int64_t)DQ_CODED_FEW *DQ_ROUNDED_WIDEST / BLOCK * (2 * BLOCK + 1) * sizeof(float) <=
+                   DQ_WORKSPACE_SHARED,
+               "what is made of x fits the workspace");
 
 typedef struct run {
     dq_vec scale;
@@ -34,8 +44,21 @@ DQ_INLINE bool has_offset(dq_form f) {
     return f.coding != DQ_CODING_Q8_0;
 }
 
+DQ_INLINE bool is_spread(dq_form f) {
+#ifdef DQ_HAS_INTS_OF_WORDS
+    return f.coding == DQ_CODING_BITS && f.bits <= 3;
+#else
+    (void)f;
+    return false;
+#endif
+}
+
 DQ_INLINE dq_vec unpack(dq_form f, const uint8_t *block, int v) {
     if (f.coding != DQ_CODING_BITS) return dq_vec_of_ints(dq_block_codes(f, block, v, true));
+#ifdef DQ_HAS_INTS_OF_WORDS
+    if (is_spread(f)) return dq_vec_of_ints(dq_ints_spread(block + v * W * f.bits / 8, f.bits));
+    if (f.bits == 4) return dq_vec_of_ints(dq_ints_nibbles(block, v));
+#endif
     const dq_ints u = dq_ints_stream(block + v * W * f.bits / 8, f.bits);
     return dq_vec_of_ints(f.bits < 8 ? dq_ints_and(u, (1 << f.bits) - 1) : u);
 }
@@ -102,6 +125,8 @@ typedef void rows_fn(int tokens, const dq_coded *w, int64_t first, int64_t end, 
         else                                                                                                           \
             rows_of(f, 4, w, first, end, last, k);                                                                     \
     }
+ROWS_OF(rows_2, DQ_CODING_BITS, 2)
+ROWS_OF(rows_3, DQ_CODING_BITS, 3)
 ROWS_OF(rows_4, DQ_CODING_BITS, 4)
 ROWS_OF(rows_5, DQ_CODING_BITS, 5)
 ROWS_OF(rows_6, DQ_CODING_BITS, 6)
@@ -114,7 +139,8 @@ ROWS_OF(rows_q5_1, DQ_CODING_Q5_1, 0)
 ROWS_OF(rows_q8_0, DQ_CODING_Q8_0, 0)
 
 static rows_fn *rows_for(const dq_coded *w) {
-    static rows_fn *const by_bits[] = {[4] = rows_4, [5] = rows_5, [6] = rows_6, [7] = rows_7, [8] = rows_8};
+    static rows_fn *const by_bits[] = {
+        [2] = rows_2, [3] = rows_3, [4] = rows_4, [5] = rows_5, [6] = rows_6, [7] = rows_7, [8] = rows_8};
     static rows_fn *const by_coding[] = {[DQ_CODING_Q4_0] = rows_q4_0,
                                          [DQ_CODING_Q4_1] = rows_q4_1,
                                          [DQ_CODING_Q5_0] = rows_q5_0,
@@ -127,24 +153,54 @@ bool NAME(coded_runs_suit)(const dq_coded *w) {
     return dq_coded_has_blocks(w) && !dq_run_is_table((dq_form){w->coding, w->bits}) && w->in <= DQ_ROUNDED_WIDEST;
 }
 
-void NAME(coded_runs)(const dq_coded_product *p, int i, const float *x_total, int64_t first, int64_t end,
+/* ---- x ---- */
+
+/* Sums of blocks. */
+static void make_totals(const float *x, int64_t n, float *total) {
+    for (int64_t i = 0; i < n / BLOCK; i++) {
+        dq_vec sum = dq_vec_load(x + i * BLOCK);
+        for (int v = 1; v < PARTS; v++) sum = dq_vec_add(sum, dq_vec_load(x + i * BLOCK + v * W));
+        total[i] = dq_vec_total(sum);
+    }
+}
+
+static void make_spread(const float *x, int64_t n, int bits, float *out) {
+    float factor[W];
+    for (int j = 0; j < W; j++) factor[j] = ldexpf(1, -bits * j);
+    for (int64_t i = 0; i < n; i += W) dq_vec_store(out + i, dq_vec_mul(dq_vec_load(x + i), dq_vec_load(factor)));
+}
+
+dq_runs_input NAME(coded_runs_input)(const dq_compute *compute, const dq_coded_product *p) {
+    const int64_t n = p->tokens * p->weight[0]->in;
+    float *total = dq_workspace_shared(compute), *next = total + n / BLOCK, *spread[4] = {NULL};
+    dq_runs_input input = {.total = NULL};
+    for (int i = 0; i < p->count; i++) {
+        const dq_coded *w = p->weight[i];
+        input.x[i] = p->x;
+        if (!NAME(coded_runs_suit)(w)) continue;
+        if (!input.total) make_totals(p->x, n, total);
+        input.total = total;
+        if (!is_spread((dq_form){w->coding, w->bits})) continue;
+        if (!spread[w->bits]) {
+            make_spread(p->x, n, w->bits, next);
+            spread[w->bits] = next;
+            next += n;
+        }
+        input.x[i] = spread[w->bits];
+    }
+    return input;
+}
+
+void NAME(coded_runs)(const dq_coded_product *p, int i, const dq_runs_input *input, int64_t first, int64_t end,
                       uint8_t *space) {
     const dq_coded *w = p->weight[i];
     const uint8_t *last = NULL;
     if (w->coding == DQ_CODING_BITS && end == w->out && first < end) last = NAME(coded_codes)(w, end - 1, space);
     for (int64_t t = 0; t < p->tokens; t += TOKENS) {
-        const columns k = {.x = p->x + t * w->in,
-                           .total = x_total + t * (w->in / BLOCK),
+        const columns k = {.x = input->x[i] + t * w->in,
+                           .total = input->total + t * (w->in / BLOCK),
                            .y = p->y[i] + t * w->out,
                            .accumulate = p->accumulate};
         rows_for(w)(p->tokens - t < TOKENS ? (int)(p->tokens - t) : TOKENS, w, first, end, last, &k);
-    }
-}
-
-void NAME(coded_x_total)(const float *x, int64_t tokens, int64_t in, float *total) {
-    for (int64_t i = 0; i < tokens * (in / BLOCK); i++) {
-        dq_vec sum = dq_vec_load(x + i * BLOCK);
-        for (int v = 1; v < PARTS; v++) sum = dq_vec_add(sum, dq_vec_load(x + i * BLOCK + v * W));
-        total[i] = dq_vec_total(sum);
     }
 }

@@ -96,11 +96,17 @@ const uint8_t *NAME(coded_codes)(const dq_coded *w, int64_t place, uint8_t *spac
 /* Of a weight for which coded_round left q. */
 dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w);
 
-/* Rows [first, end) of weight i of a product, for few tokens and x as it is; space: of a thread. Only for weights that suit.
- * x_total [tokens, in / 32]: the sums of the blocks of x. */
+/* x as NAME(coded_runs) takes it. */
+typedef struct dq_runs_input {
+    const float *total;                /* [tokens, in / 32]: sums of its blocks */
+    const float *x[DQ_CODED_TOGETHER]; /* [tokens, in], as each weight wants it */
+} dq_runs_input;
+
+/* Of at most DQ_CODED_FEW tokens; in the shared workspace. */
+dq_runs_input NAME(coded_runs_input)(const dq_compute *compute, const dq_coded_product *p);
+/* Rows [first, end) of weight i of the same product; space: of a thread. Only for weights that suit. */
 bool NAME(coded_runs_suit)(const dq_coded *w);
-void NAME(coded_x_total)(const float *x, int64_t tokens, int64_t in, float *x_total);
-void NAME(coded_runs)(const dq_coded_product *p, int i, const float *x_total, int64_t first, int64_t end,
+void NAME(coded_runs)(const dq_coded_product *p, int i, const dq_runs_input *input, int64_t first, int64_t end,
                       uint8_t *space);
 
 /* p with x' in the place of x, for weights whose forms coded_bytes_dot does not have, and x as all others want it; in the shared
@@ -108,9 +114,9 @@ void NAME(coded_runs)(const dq_coded_product *p, int i, const float *x_total, in
 dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_product *p,
                                    dq_rounded rounded[DQ_CODED_TOGETHER]);
 
-/* Rows [first, end) of weight i of a product, for more than DQ_CODED_FEW tokens and x as it is; space: of a thread. Only for weights
- * that suit. */
-bool NAME(coded_many_suits)(const dq_coded *w);
+/* Rows [first, end) of weight i of a product, for more than DQ_CODED_FEW tokens and x as it is; space: of a thread. Only for an `in`
+ * that suits. */
+bool NAME(coded_many_suits)(int64_t in);
 void NAME(coded_many)(const dq_coded_product *p, int i, int64_t first, int64_t end, float *space);
 
 #endif

@@ -24,6 +24,8 @@
  *   bytes, signed_bytes        from DQ_VEC_WIDTH bytes
  *   stream(p, bits)            from a stream of codes of so many (1 to 8) bits, lowest bits first; other bits of the lanes
  *                              are undefined; reads up to DQ_STREAM_REACH bytes
+ *   spread(p, bits)            codes of two or three bits of a stream where they stand in their word: code l times 2^(bits l)
+ *   nibbles(p, v)              vector v of 32 codes of four bits of a stream; both where DQ_HAS_INTS_OF_WORDS, in vectors of eight
  *   and, or, left, right       by bits; and with, left and right by, a number; count: 0, 1, 2, ..
  *   dq_vec_of_ints             exact below 2^24
  *   dq_vec_pick(table, a)      table[a mod DQ_VEC_WIDTH]

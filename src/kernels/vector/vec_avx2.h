@@ -163,6 +163,21 @@ DQ_INLINE dq_ints dq_ints_stream(const uint8_t *p, int bits) {
 #undef DQ_SHIFT_
     return _mm256_srlv_epi32(_mm256_shuffle_epi8(_mm256_set1_epi64x(word), pick), shift);
 }
+#define DQ_HAS_INTS_OF_WORDS
+DQ_INLINE dq_ints dq_ints_spread(const uint8_t *p, int bits) {
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    const int one = (1 << bits) - 1;
+    return _mm256_and_si256(_mm256_set1_epi32(word),
+                            _mm256_setr_epi32(one, one << bits, one << 2 * bits, one << 3 * bits, one << 4 * bits,
+                                              one << 5 * bits, one << 6 * bits, one << 7 * bits));
+}
+DQ_INLINE dq_ints dq_ints_nibbles(const uint8_t *p, int v) {
+    const __m128i both = _mm_loadu_si128((const __m128i *)(const void *)p), fifteen = _mm_set1_epi8(15);
+    const __m128i even = _mm_and_si128(both, fifteen), odd = _mm_and_si128(_mm_srli_epi16(both, 4), fifteen);
+    const __m128i half = v < 2 ? _mm_unpacklo_epi8(even, odd) : _mm_unpackhi_epi8(even, odd);
+    return _mm256_cvtepu8_epi32(v % 2 ? _mm_srli_si128(half, 8) : half);
+}
 DQ_INLINE dq_ints dq_ints_and(dq_ints a, int mask) {
     return _mm256_and_si256(a, _mm256_set1_epi32(mask));
 }
