@@ -12,13 +12,13 @@
 #include "kernels/vector/coded_grid.h"
 #include "kernels/workspace.h"
 
-enum { BLOCK = DQ_CODED_BLOCK, TOKENS = DQ_CODED_TOKENS, ROWS = DQ_CODED_ROWS };
+enum { BLOCK = DQ_CODED_BLOCK, TOKENS = DQ_CODED_TOKENS };
 _Static_assert(BLOCK == (int)DQ_BYTES && BLOCK == (int)DQ_ROUNDED_BLOCK, "a block of x is a block of codes");
 _Static_assert(DQ_ROUNDED_TOKENS *DQ_ROUNDED_WIDEST *(sizeof(float) + 1 + DQ_CODED_TOGETHER) +
                        DQ_ROUNDED_TOKENS * DQ_ROUNDED_WIDEST / BLOCK * 2 * sizeof(float) <=
                    DQ_WORKSPACE_SHARED,
                "what is made of x fits the workspace");
-_Static_assert(DQ_ROUNDED_WIDEST + DQ_BYTES_REACH <= DQ_WORKSPACE_THREAD / ROWS, "so does a row of codes");
+_Static_assert(DQ_ROUNDED_WIDEST + DQ_CODED_REACH <= DQ_WORKSPACE_THREAD, "so does a row of codes");
 
 /* ---- Codes --------------------------------------------------------------------------------------------------------------- */
 
@@ -63,51 +63,41 @@ DQ_INLINE dq_run_grid stream_grid(dq_form f, const dq_coded *w, int64_t at) {
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------------------- */
 
-typedef struct sums {
-    dq_sums of_codes;
-    float of_offsets;
-} sums;
-
-DQ_INLINE void take_block(dq_form f, int tokens, const dq_coded_task *k, int64_t b, const uint8_t *block, dq_run_grid g,
-                          sums sum[TOKENS]) {
-    const int64_t in = k->w->in, blocks = in / BLOCK;
-    const dq_bytes u = unpack(f, block);
-    for (int t = 0; t < tokens; t++) {
-        const dq_bytes q = dq_bytes_load(k->rounded.q + t * in + b * BLOCK);
-        const float factor = g.scale * k->rounded.d[t * blocks + b];
-        sum[t].of_codes = is_signed(f) ? dq_sums_add_signed(sum[t].of_codes, factor, u, q)
-                                       : dq_sums_add(sum[t].of_codes, factor, u, q);
-        if (f.coding != DQ_CODING_Q8_0) sum[t].of_offsets += g.offset * k->rounded.total[t * blocks + b];
-    }
-}
-
-DQ_INLINE void dot(dq_form f, int rows, int tokens, dq_coded_task *k) {
-    const dq_coded *w = k->w;
-    const int64_t blocks = w->in / BLOCK, size = dq_form_block_bytes(f);
+DQ_INLINE void row_sums(dq_form f, int tokens, const dq_coded *w, int64_t place, const uint8_t *codes,
+                        const dq_coded_columns *k) {
+    const int64_t in = w->in, blocks = in / BLOCK, size = dq_form_block_bytes(f), row = dq_coded_row_at(w, place);
     const int64_t together = f.coding == DQ_CODING_BITS ? w->group / BLOCK : 1; /* blocks of one scale */
-    sums sum[ROWS][TOKENS];
-    for (int r = 0; r < rows; r++)
-        for (int t = 0; t < tokens; t++) sum[r][t] = (sums){dq_sums_zero(), 0};
-    for (int64_t first = 0, group = 0; first < blocks; first += together, group++) {
-        dq_run_grid g[ROWS];
-        for (int r = 0; r < rows; r++)
-            g[r] = f.coding == DQ_CODING_BITS ? stream_grid(f, w, (k->place + r) * (blocks / together) + group)
-                                              : dq_block_grid(f, k->codes[r] + first * size);
-        for (int64_t b = first; b < first + together; b++)
-            for (int r = 0; r < rows; r++) {
-                const uint8_t *block = k->codes[r] + b * size;
-                __builtin_prefetch(block + DQ_CODED_AHEAD);
-                take_block(f, tokens, k, b, block, g[r], sum[r]);
-            }
+    const dq_rounded *x = &k->rounded;
+    dq_sums of_codes[TOKENS];
+    float of_offsets[TOKENS];
+    for (int t = 0; t < tokens; t++) {
+        of_codes[t] = dq_sums_zero();
+        of_offsets[t] = 0;
     }
-    for (int r = 0; r < rows; r++)
-        for (int t = 0; t < tokens; t++) k->sum[r][t] = dq_sums_total(sum[r][t].of_codes) + sum[r][t].of_offsets;
+    for (int64_t first = 0, at = place * (blocks / together); first < blocks; first += together, at++) {
+        const dq_run_grid g = f.coding == DQ_CODING_BITS ? stream_grid(f, w, at) : dq_block_grid(f, codes);
+        for (int64_t b = first; b < first + together; b++, codes += size) {
+            __builtin_prefetch(codes + DQ_CODED_AHEAD);
+            const dq_bytes u = unpack(f, codes);
+            for (int t = 0; t < tokens; t++) {
+                const dq_bytes q = dq_bytes_load(x->q + t * in + b * BLOCK);
+                const float factor = g.scale * x->d[t * blocks + b];
+                of_codes[t] = is_signed(f) ? dq_sums_add_signed(of_codes[t], factor, u, q)
+                                           : dq_sums_add(of_codes[t], factor, u, q);
+                if (f.coding != DQ_CODING_Q8_0) of_offsets[t] += g.offset * x->total[t * blocks + b];
+            }
+        }
+    }
+    for (int t = 0; t < tokens; t++) {
+        float *y = k->y + t * w->out + row, sum = dq_sums_total(of_codes[t]) + of_offsets[t];
+        *y = k->accumulate ? *y + sum : sum;
+    }
 }
 
-DQ_CODED_DOTS(dot)
+DQ_CODED_ROWS_OF_BLOCKS(row_sums)
 
-dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w) {
-    return w->coding == DQ_CODING_BITS ? dot_by_bits[w->bits] : dot_by_coding[w->coding];
+dq_coded_rows_of_fn *NAME(coded_bytes_rows)(const dq_coded *w) {
+    return rows_for(w);
 }
 
 /* ---- x ------------------------------------------------------------------------------------------------------------------- */

@@ -63,15 +63,8 @@ DQ_INLINE dq_vec unpack(dq_form f, const uint8_t *block, int v) {
     return dq_vec_of_ints(f.bits < 8 ? dq_ints_and(u, (1 << f.bits) - 1) : u);
 }
 
-/* What the rows of one weight are multiplied with, and where the sums go. */
-typedef struct columns {
-    const float *x, *total; /* [tokens, in], [tokens, in / 32] */
-    float *y;               /* [tokens, out] */
-    bool accumulate;
-} columns;
-
 DQ_INLINE void row_sums(dq_form f, int tokens, const dq_coded *w, int64_t place, const uint8_t *codes,
-                        const columns *k) {
+                        const dq_coded_columns *k) {
     const int64_t in = w->in, blocks = in / BLOCK, size = dq_form_block_bytes(f), row = dq_coded_row_at(w, place);
     const int64_t together = f.coding == DQ_CODING_BITS ? w->group / BLOCK : 1; /* blocks of one scale */
     dq_vec of_codes[TOKENS];
@@ -87,11 +80,11 @@ DQ_INLINE void row_sums(dq_form f, int tokens, const dq_coded *w, int64_t place,
             dq_vec u[PARTS];
             for (int v = 0; v < PARTS; v++) u[v] = unpack(f, codes, v);
             for (int t = 0; t < tokens; t++) {
-                const float *x = k->x + t * in + b * BLOCK;
+                const float *x = k->x.x + t * in + b * BLOCK;
                 dq_vec part = dq_vec_mul(u[0], dq_vec_load(x));
                 for (int v = 1; v < PARTS; v++) part = dq_vec_fma(u[v], dq_vec_load(x + v * W), part);
                 of_codes[t] = dq_vec_fma(g.scale, part, of_codes[t]);
-                if (has_offset(f)) of_offsets[t] += g.offset * k->total[t * blocks + b];
+                if (has_offset(f)) of_offsets[t] += g.offset * k->x.total[t * blocks + b];
             }
         }
     }
@@ -101,52 +94,10 @@ DQ_INLINE void row_sums(dq_form f, int tokens, const dq_coded *w, int64_t place,
     }
 }
 
-/* Rows at places [first, end). The codes of the last row may end before what a vector reads: `last` has them with room after. */
-DQ_INLINE void rows_of(dq_form f, int tokens, const dq_coded *w, int64_t first, int64_t end, const uint8_t *last,
-                       const columns *k) {
-    for (int64_t place = first; place < end; place++) {
-        const uint8_t *codes = (const uint8_t *)w->codes + place * w->row_bytes;
-        row_sums(f, tokens, w, place, last && place == w->out - 1 ? last : codes, k);
-    }
-}
+DQ_CODED_ROWS_OF_BLOCKS(row_sums)
 
-typedef void rows_fn(int tokens, const dq_coded *w, int64_t first, int64_t end, const uint8_t *last, const columns *k);
-
-#define ROWS_OF(name, ...)                                                                                             \
-    static void name(int tokens, const dq_coded *w, int64_t first, int64_t end, const uint8_t *last,                   \
-                     const columns *k) {                                                                               \
-        const dq_form f = {__VA_ARGS__};                                                                               \
-        if (tokens == 1)                                                                                               \
-            rows_of(f, 1, w, first, end, last, k);                                                                     \
-        else if (tokens == 2)                                                                                          \
-            rows_of(f, 2, w, first, end, last, k);                                                                     \
-        else if (tokens == 3)                                                                                          \
-            rows_of(f, 3, w, first, end, last, k);                                                                     \
-        else                                                                                                           \
-            rows_of(f, 4, w, first, end, last, k);                                                                     \
-    }
-ROWS_OF(rows_2, DQ_CODING_BITS, 2)
-ROWS_OF(rows_3, DQ_CODING_BITS, 3)
-ROWS_OF(rows_4, DQ_CODING_BITS, 4)
-ROWS_OF(rows_5, DQ_CODING_BITS, 5)
-ROWS_OF(rows_6, DQ_CODING_BITS, 6)
-ROWS_OF(rows_7, DQ_CODING_BITS, 7)
-ROWS_OF(rows_8, DQ_CODING_BITS, 8)
-ROWS_OF(rows_q4_0, DQ_CODING_Q4_0, 0)
-ROWS_OF(rows_q4_1, DQ_CODING_Q4_1, 0)
-ROWS_OF(rows_q5_0, DQ_CODING_Q5_0, 0)
-ROWS_OF(rows_q5_1, DQ_CODING_Q5_1, 0)
-ROWS_OF(rows_q8_0, DQ_CODING_Q8_0, 0)
-
-static rows_fn *rows_for(const dq_coded *w) {
-    static rows_fn *const by_bits[] = {
-        [2] = rows_2, [3] = rows_3, [4] = rows_4, [5] = rows_5, [6] = rows_6, [7] = rows_7, [8] = rows_8};
-    static rows_fn *const by_coding[] = {[DQ_CODING_Q4_0] = rows_q4_0,
-                                         [DQ_CODING_Q4_1] = rows_q4_1,
-                                         [DQ_CODING_Q5_0] = rows_q5_0,
-                                         [DQ_CODING_Q5_1] = rows_q5_1,
-                                         [DQ_CODING_Q8_0] = rows_q8_0};
-    return w->coding == DQ_CODING_BITS ? by_bits[w->bits] : by_coding[w->coding];
+dq_coded_rows_of_fn *NAME(coded_runs_rows)(const dq_coded *w) {
+    return rows_for(w);
 }
 
 bool NAME(coded_runs_suit)(const dq_coded *w) {
@@ -170,37 +121,22 @@ static void make_spread(const float *x, int64_t n, int bits, float *out) {
     for (int64_t i = 0; i < n; i += W) dq_vec_store(out + i, dq_vec_mul(dq_vec_load(x + i), dq_vec_load(factor)));
 }
 
-dq_runs_input NAME(coded_runs_input)(const dq_compute *compute, const dq_coded_product *p) {
+void NAME(coded_runs_input)(const dq_compute *compute, const dq_coded_product *p, dq_x x[DQ_CODED_TOGETHER]) {
     const int64_t n = p->tokens * p->weight[0]->in;
     float *total = dq_workspace_shared(compute), *next = total + n / BLOCK, *spread[4] = {NULL};
-    dq_runs_input input = {.total = NULL};
+    bool made = false;
     for (int i = 0; i < p->count; i++) {
         const dq_coded *w = p->weight[i];
-        input.x[i] = p->x;
         if (!NAME(coded_runs_suit)(w)) continue;
-        if (!input.total) make_totals(p->x, n, total);
-        input.total = total;
+        if (!made) make_totals(p->x, n, total);
+        made = true;
+        x[i] = (dq_x){p->x, total};
         if (!is_spread((dq_form){w->coding, w->bits})) continue;
         if (!spread[w->bits]) {
             make_spread(p->x, n, w->bits, next);
             spread[w->bits] = next;
             next += n;
         }
-        input.x[i] = spread[w->bits];
-    }
-    return input;
-}
-
-void NAME(coded_runs)(const dq_coded_product *p, int i, const dq_runs_input *input, int64_t first, int64_t end,
-                      uint8_t *space) {
-    const dq_coded *w = p->weight[i];
-    const uint8_t *last = NULL;
-    if (w->coding == DQ_CODING_BITS && end == w->out && first < end) last = NAME(coded_codes)(w, end - 1, space);
-    for (int64_t t = 0; t < p->tokens; t += TOKENS) {
-        const columns k = {.x = input->x[i] + t * w->in,
-                           .total = input->total + t * (w->in / BLOCK),
-                           .y = p->y[i] + t * w->out,
-                           .accumulate = p->accumulate};
-        rows_for(w)(p->tokens - t < TOKENS ? (int)(p->tokens - t) : TOKENS, w, first, end, last, &k);
+        x[i].x = spread[w->bits];
     }
 }

@@ -1,5 +1,4 @@
-/* Inside the vector kernels: what the ways of multiplying with packed weights share, with x in f32 (coded.c, coded_runs.c) and
- * with x rounded to 8 bits (coded_bytes.c). */
+/* Inside the vector kernels: what the ways of multiplying with packed weights share. */
 #ifndef DQ_KERNELS_VECTOR_CODED_TASK_H
 #define DQ_KERNELS_VECTOR_CODED_TASK_H
 
@@ -8,7 +7,6 @@
 enum {
     DQ_CODED_TOKENS = 4,  /* of one pass over the codes */
     DQ_CODED_PIECE = 512, /* columns decoded at once: whole blocks, and whole bytes of codes */
-    DQ_CODED_ROWS = 2,    /* at once, for one or two tokens */
     DQ_CODED_AHEAD =
         1024, /* bytes of codes that are fetched ahead: rows are too short for the processor's own prefetcher */
     DQ_ROUNDED_TOKENS = 8, /* that are rounded at one time */
@@ -35,56 +33,69 @@ typedef struct dq_rounded {
     const float *d, *total; /* [tokens, in / 32]: the blocks' scales, and d times the sum of their q */
 } dq_rounded;
 
-/* Rows at up to DQ_CODED_ROWS neighbouring places, times up to DQ_CODED_TOKENS tokens. */
-typedef struct dq_coded_task {
-    const dq_coded *w;
-    int64_t place;                       /* of the first */
-    const uint8_t *codes[DQ_CODED_ROWS]; /* of each row */
-    const float *x;                      /* [tokens, in] */
-    dq_rounded rounded;                  /* or this */
-    float sum[DQ_CODED_ROWS][DQ_CODED_TOKENS];
-} dq_coded_task;
+/* x in f32, as one weight wants it. */
+typedef struct dq_x {
+    const float *x;     /* [tokens, in] */
+    const float *total; /* [tokens, in / 32]: the sums of its blocks */
+} dq_x;
 
-typedef void dq_coded_dot_fn(int rows, int tokens, dq_coded_task *k);
+/* What up to DQ_CODED_TOKENS tokens multiply, and where the sums go. */
+typedef struct dq_coded_columns {
+    dq_x x; /* one of the two */
+    dq_rounded rounded;
+    float *y; /* [tokens, out] */
+    bool accumulate;
+} dq_coded_columns;
 
-/* A function of one form, which has the cases of rows and tokens in it. */
-#define DQ_CODED_DOT(name, dot, ...)                                                                                   \
-    static void name(int rows, int tokens, dq_coded_task *k) {                                                         \
-        const dq_form f = {__VA_ARGS__};                                                                               \
-        if (rows == 2 && tokens == 1)                                                                                  \
-            dot(f, 2, 1, k);                                                                                           \
-        else if (rows == 2)                                                                                            \
-            dot(f, 2, 2, k);                                                                                           \
-        else if (tokens == 1)                                                                                          \
-            dot(f, 1, 1, k);                                                                                           \
+/* Rows at places [first, end). Vectors may read DQ_CODED_REACH bytes beyond a row's codes: `last` has those of the last row of BITS
+ * with room after them, unless it is NULL. */
+typedef void dq_coded_rows_of_fn(int tokens, const dq_coded *w, int64_t first, int64_t end, const uint8_t *last,
+                                 const dq_coded_columns *k);
+
+/* A function of one form, which has the cases of tokens in it, from
+ * row_sums(form, tokens, w, place, codes of the row, columns). */
+#define DQ_CODED_ROWS_OF(name, row_sums, ...)                                                                          \
+    DQ_INLINE void name##_(int tokens, const dq_coded *w, int64_t first, int64_t end, const uint8_t *last,             \
+                           const dq_coded_columns *k) {                                                                \
+        for (int64_t place = first; place < end; place++)                                                              \
+            row_sums((dq_form){__VA_ARGS__}, tokens, w, place,                                                         \
+                     last &&place == w->out - 1 ? last : (const uint8_t *)w->codes + place * w->row_bytes, k);         \
+    }                                                                                                                  \
+    static void name(int tokens, const dq_coded *w, int64_t first, int64_t end, const uint8_t *last,                   \
+                     const dq_coded_columns *k) {                                                                      \
+        if (tokens == 1)                                                                                               \
+            name##_(1, w, first, end, last, k);                                                                        \
         else if (tokens == 2)                                                                                          \
-            dot(f, 1, 2, k);                                                                                           \
+            name##_(2, w, first, end, last, k);                                                                        \
         else if (tokens == 3)                                                                                          \
-            dot(f, 1, 3, k);                                                                                           \
+            name##_(3, w, first, end, last, k);                                                                        \
         else                                                                                                           \
-            dot(f, 1, 4, k);                                                                                           \
+            name##_(4, w, first, end, last, k);                                                                        \
     }
-/* Those of the forms made of codes; dot_by_bits[bits] and dot_by_coding[coding] name them. */
-#define DQ_CODED_DOTS(dot)                                                                                             \
-    DQ_CODED_DOT(dot_2, dot, DQ_CODING_BITS, 2)                                                                        \
-    DQ_CODED_DOT(dot_3, dot, DQ_CODING_BITS, 3)                                                                        \
-    DQ_CODED_DOT(dot_4, dot, DQ_CODING_BITS, 4)                                                                        \
-    DQ_CODED_DOT(dot_5, dot, DQ_CODING_BITS, 5)                                                                        \
-    DQ_CODED_DOT(dot_6, dot, DQ_CODING_BITS, 6)                                                                        \
-    DQ_CODED_DOT(dot_7, dot, DQ_CODING_BITS, 7)                                                                        \
-    DQ_CODED_DOT(dot_8, dot, DQ_CODING_BITS, 8)                                                                        \
-    DQ_CODED_DOT(dot_q4_0, dot, DQ_CODING_Q4_0, 0)                                                                     \
-    DQ_CODED_DOT(dot_q4_1, dot, DQ_CODING_Q4_1, 0)                                                                     \
-    DQ_CODED_DOT(dot_q5_0, dot, DQ_CODING_Q5_0, 0)                                                                     \
-    DQ_CODED_DOT(dot_q5_1, dot, DQ_CODING_Q5_1, 0)                                                                     \
-    DQ_CODED_DOT(dot_q8_0, dot, DQ_CODING_Q8_0, 0)                                                                     \
-    static dq_coded_dot_fn *const dot_by_bits[] = {                                                                    \
-        [2] = dot_2, [3] = dot_3, [4] = dot_4, [5] = dot_5, [6] = dot_6, [7] = dot_7, [8] = dot_8};                    \
-    static dq_coded_dot_fn *const dot_by_coding[] = {[DQ_CODING_Q4_0] = dot_q4_0,                                      \
-                                                     [DQ_CODING_Q4_1] = dot_q4_1,                                      \
-                                                     [DQ_CODING_Q5_0] = dot_q5_0,                                      \
-                                                     [DQ_CODING_Q5_1] = dot_q5_1,                                      \
-                                                     [DQ_CODING_Q8_0] = dot_q8_0};
+/* Those of the forms that have blocks; rows_for(w) chooses one. */
+#define DQ_CODED_ROWS_OF_BLOCKS(row_sums)                                                                              \
+    DQ_CODED_ROWS_OF(rows_2, row_sums, DQ_CODING_BITS, 2)                                                              \
+    DQ_CODED_ROWS_OF(rows_3, row_sums, DQ_CODING_BITS, 3)                                                              \
+    DQ_CODED_ROWS_OF(rows_4, row_sums, DQ_CODING_BITS, 4)                                                              \
+    DQ_CODED_ROWS_OF(rows_5, row_sums, DQ_CODING_BITS, 5)                                                              \
+    DQ_CODED_ROWS_OF(rows_6, row_sums, DQ_CODING_BITS, 6)                                                              \
+    DQ_CODED_ROWS_OF(rows_7, row_sums, DQ_CODING_BITS, 7)                                                              \
+    DQ_CODED_ROWS_OF(rows_8, row_sums, DQ_CODING_BITS, 8)                                                              \
+    DQ_CODED_ROWS_OF(rows_q4_0, row_sums, DQ_CODING_Q4_0, 0)                                                           \
+    DQ_CODED_ROWS_OF(rows_q4_1, row_sums, DQ_CODING_Q4_1, 0)                                                           \
+    DQ_CODED_ROWS_OF(rows_q5_0, row_sums, DQ_CODING_Q5_0, 0)                                                           \
+    DQ_CODED_ROWS_OF(rows_q5_1, row_sums, DQ_CODING_Q5_1, 0)                                                           \
+    DQ_CODED_ROWS_OF(rows_q8_0, row_sums, DQ_CODING_Q8_0, 0)                                                           \
+    static dq_coded_rows_of_fn *rows_for(const dq_coded *w) {                                                          \
+        static dq_coded_rows_of_fn *const by_bits[] = {                                                                \
+            [2] = rows_2, [3] = rows_3, [4] = rows_4, [5] = rows_5, [6] = rows_6, [7] = rows_7, [8] = rows_8};         \
+        static dq_coded_rows_of_fn *const by_coding[] = {[DQ_CODING_Q4_0] = rows_q4_0,                                 \
+                                                         [DQ_CODING_Q4_1] = rows_q4_1,                                 \
+                                                         [DQ_CODING_Q5_0] = rows_q5_0,                                 \
+                                                         [DQ_CODING_Q5_1] = rows_q5_1,                                 \
+                                                         [DQ_CODING_Q8_0] = rows_q8_0};                                \
+        return w->coding == DQ_CODING_BITS ? by_bits[w->bits] : by_coding[w->coding];                                  \
+    }
 
 /* Columns [first, first + n) of the row at a place; first is a multiple of DQ_CODED_PIECE. */
 void NAME(coded_decode)(const dq_coded *w, int64_t place, int64_t first, int64_t n, float *dst);
@@ -93,26 +104,22 @@ void NAME(coded_decode)(const dq_coded *w, int64_t place, int64_t first, int64_t
  * nothing, are copied to space. */
 const uint8_t *NAME(coded_codes)(const dq_coded *w, int64_t place, uint8_t *space);
 
-/* Of a weight for which coded_round left q. */
-dq_coded_dot_fn *NAME(coded_bytes_dot)(const dq_coded *w);
-
-/* x as NAME(coded_runs) takes it. */
-typedef struct dq_runs_input {
-    const float *total;                /* [tokens, in / 32]: sums of its blocks */
-    const float *x[DQ_CODED_TOGETHER]; /* [tokens, in], as each weight wants it */
-} dq_runs_input;
-
-/* Of at most DQ_CODED_FEW tokens; in the shared workspace. */
-dq_runs_input NAME(coded_runs_input)(const dq_compute *compute, const dq_coded_product *p);
-/* Rows [first, end) of weight i of the same product; space: of a thread. Only for weights that suit. */
+/* For few tokens and x in f32, weights that suit alone: x as each of them wants it, of at most DQ_CODED_FEW tokens; in the shared
+ * workspace. And their rows. */
 bool NAME(coded_runs_suit)(const dq_coded *w);
-void NAME(coded_runs)(const dq_coded_product *p, int i, const dq_runs_input *input, int64_t first, int64_t end,
-                      uint8_t *space);
+void NAME(coded_runs_input)(const dq_compute *compute, const dq_coded_product *p, dq_x x[DQ_CODED_TOGETHER]);
+dq_coded_rows_of_fn *NAME(coded_runs_rows)(const dq_coded *w);
+
+/* The rows of a weight for which coded_round left q. */
+dq_coded_rows_of_fn *NAME(coded_bytes_rows)(const dq_coded *w);
 
 /* p with x' in the place of x, for weights whose forms coded_bytes_dot does not have, and x as all others want it; in the shared
  * workspace. At most DQ_ROUNDED_TOKENS tokens. */
 dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_product *p,
                                    dq_rounded rounded[DQ_CODED_TOGETHER]);
+
+/* Rows [first, end) of weight i of a product, for few tokens and x in f32, weight by weight; space: of a thread. */
+void NAME(coded_weights)(const dq_coded_product *p, int i, int64_t first, int64_t end, uint8_t *space);
 
 /* Rows [first, end) of weight i of a product, for more than DQ_CODED_FEW tokens and x as it is; space: of a thread. Only for an `in`
  * that suits. */
