@@ -5,8 +5,7 @@
 #ifndef DQ_KERNELS_VECTOR_CODED_FORMS_H
 #define DQ_KERNELS_VECTOR_CODED_FORMS_H
 
-#include "base/half.h"
-#include "kernels/vector/coded_task.h"
+#include "kernels/vector/coded_grid.h"
 
 DQ_INLINE bool dq_form_has_blocks(dq_form f) {
     return f.coding >= DQ_CODING_Q4_0 && f.coding <= DQ_CODING_Q8_0;
@@ -45,10 +44,8 @@ typedef struct dq_run {
 } dq_run;
 
 DQ_INLINE dq_vec dq_run_number(dq_scale_type type, const void *scales, int64_t at) {
-    const uint8_t *bytes = scales;
-    if (type == DQ_SCALE_F16) return dq_vec_set_f16(bytes + 2 * at);
-    if (type == DQ_SCALE_F32) return dq_vec_set(((const float *)scales)[at]);
-    return dq_vec_set(dq_bf16_to_f32(((const uint16_t *)scales)[at]));
+    if (type == DQ_SCALE_F16) return dq_vec_set_f16((const uint8_t *)scales + 2 * at);
+    return dq_vec_set(dq_scale_number(type, scales, at));
 }
 
 DQ_INLINE dq_run dq_run_of_stream(const dq_coded *w, int64_t at) {
