@@ -113,7 +113,7 @@ dq_coded_rows_of_fn *NAME(coded_runs_rows)(const dq_coded *w);
 /* The rows of a weight for which coded_round left q. */
 dq_coded_rows_of_fn *NAME(coded_bytes_rows)(const dq_coded *w);
 
-/* p with x' in the place of x, for weights whose forms coded_bytes_dot does not have, and x as all others want it; in the shared
+/* p with x' in the place of x, for weights whose forms coded_bytes_rows does not have, and x as all others want it; in the shared
  * workspace. At most DQ_ROUNDED_TOKENS tokens. */
 dq_coded_product NAME(coded_round)(const dq_compute *compute, const dq_coded_product *p,
                                    dq_rounded rounded[DQ_CODED_TOGETHER]);
