@@ -116,6 +116,9 @@ static const dq_option_row table[] = {
             "A micro-batch goes through the model in pieces of whole rows of at most so many tokens, or one row: less "
             "memory, the same gradients but for the order of their sums. auto: as many as take the memory of the model "
             "in f32, but 512 or more."),
+    CHOICE("share-prefixes", share_prefixes, "on|off", "on", TRAINING, 0, TRAIN,
+           "Tokens that rows of a piece begin with alike, a template's, go through the model once: faster, the same "
+           "gradients but for the order of their sums."),
     REAL("learning-rate", learning_rate, "auto", 0, 1e3, TRAINING, TRAIN,
          "The highest rate of the schedule; auto: the recipe's (dlqat: 0.0002). The same for the next five."),
     CHOICE("lr-scheduler-type", lr_scheduler_type, "auto|constant|cosine|linear", "auto", TRAINING, 0, TRAIN,

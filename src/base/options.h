@@ -54,6 +54,7 @@ typedef struct dq_settings {
     double adam_beta1, adam_beta2, adam_epsilon;
     int64_t seed;
     bool no_shuffle;
+    char *share_prefixes;
     /* data */
     int64_t max_length;
     char *template_name;     /* alpaca | chatml | llama2 | llama3 | mistral; NULL: the model's own */

@@ -17,7 +17,7 @@ dlqat_status dq_scorer_open(dq_scorer *scorer, const dq_bench *bench, const char
     if ((uint64_t)options.capacity > (uint64_t)longest * expected)
         options.capacity = (int64_t)((uint64_t)longest * expected);
     dlqat_status status = dq_pass_open(&scorer->pass, bench->model, &options, error);
-    if (status == DLQAT_OK) status = dq_batch_open(&scorer->batch, (size_t)options.capacity, error);
+    if (status == DLQAT_OK) status = dq_batch_open(&scorer->batch, (size_t)options.capacity, 0, error);
     if (status != DLQAT_OK) dq_scorer_close(scorer);
     scorer->started = scorer->spoken = dq_seconds();
     return status;
@@ -78,6 +78,7 @@ dlqat_status dq_scorer_add(dq_scorer *scorer, const int32_t *ids, const int32_t 
         batch->labels += label[t] >= 0;
     }
     batch->tokens += (size_t)count;
+    batch->keys = batch->tokens;
     batch->rows++;
     return DLQAT_OK;
 }

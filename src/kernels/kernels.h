@@ -67,6 +67,8 @@ typedef struct dq_packed {
  *     row_start[i] <= j <= p   and, with window > 0,   j > p - window.
  * row_start[i] is the key position at which the packed row of query i begins; it never decreases. Training:
  * first_position = 0. A query's bits are the same whether it comes alone or with others of its row.
+ * With key (first_position = 0, not blocked) query i stands at p = key[i] instead, which increases with i, and keys are
+ * [0, key_count): so a row may begin with keys whose queries it leaves to another row.
  * q, o [query_count, H, d]; k, v [.., K, d], or blocked, as a cache holds them for decoding: blocks of DQ_KEY_BLOCK keys, in
  * each, one key/value head after another, k [d, DQ_KEY_BLOCK] and v [DQ_KEY_BLOCK, d]. Head h reads key/value head h / (H/K).
  * o = softmax(scale q k^T) v ; log_sum [query_count, H] = log sum_j exp(scale q_i k_j). Never a T x T matrix. */
@@ -79,7 +81,9 @@ typedef struct dq_attention {
     const int32_t *row_start; /* [query_count] */
     const float *q, *k, *v;
     float *o, *log_sum;
-    bool blocked; /* the forward's k and v */
+    bool blocked;       /* the forward's k and v */
+    const int32_t *key; /* [query_count], or NULL */
+    int64_t key_count;  /* with key alone */
 } dq_attention;
 
 /* AdamW as torch.optim.AdamW: weight decay on the value, bias-corrected moments, eps after the root. */
@@ -126,7 +130,7 @@ struct dq_kernels {
                             const float *up, int64_t n);
 
     void (*attention_forward)(const dq_compute *compute, const dq_attention *a);
-    /* Training only (first_position 0): dq, dk, dv are written. a->o and a->log_sum hold the forward's results; do_ [T, H, d]
+    /* Training only (first_position 0): dq, and dk, dv of all keys, are written. a->o and a->log_sum hold the forward's results; do_ [T, H, d]
      * is the gradient of o. delta [T, H]: scratch. */
     void (*attention_backward)(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,
                                float *dq, float *dk, float *dv);

@@ -17,6 +17,7 @@ typedef struct dq_pass dq_pass;
 
 typedef struct dq_pass_options {
     int64_t capacity; /* tokens of the largest batch */
+    int64_t keys;     /* keys of the largest one that shares prefixes (dq_batch); 0: none does */
     bool training;    /* keep what the backward needs */
     bool checkpoint;  /* of each block keep the input alone and recompute the rest in the backward */
     int64_t

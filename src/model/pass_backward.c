@@ -82,21 +82,24 @@ static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, 
     attention_room room = room_for_attention(pass, l, T);
     dq_linears_report(pass, compute, l, DQ_O, 1, (const float *[]){pass->dhidden}, block->o, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_O].active, pass->dhidden, room.do_, T, false);
+    dq_keys_spread(pass, compute, l, span);
     dq_attention attention = dq_block_attention(pass, l, span);
+    float *dk = span->source ? pass->shared_dk : room.dk, *dv = span->source ? pass->shared_dv : room.dv;
     /* Four products: of dv, dp, dq and dk. The scores, made again, are a fifth that is not counted. */
     double products = compute->profile ? 8 * dq_attention_pairs(&attention) : 0;
     dq_operation before = dq_profile_enter(compute->profile, DQ_ATTENTION_BACKWARD, products);
-    compute->kernels->attention_backward(compute, &attention, room.do_, pass->delta, room.dq, room.dk, room.dv);
+    compute->kernels->attention_backward(compute, &attention, room.do_, pass->delta, room.dq, dk, dv);
+    dq_keys_gather(pass, compute, span, room.dk, room.dv);
     dq_profile_return(compute->profile, before);
-    const float *dq =
+    const float *dq_raw =
         through_rotation(pass, compute, layer->q_norm, block->q_raw, block->rq, room.dq, block->q, config->heads, span);
-    const float *dk = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, room.dk, block->k,
-                                       config->kv_heads, span);
+    const float *dk_raw = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, room.dk, block->k,
+                                           config->kv_heads, span);
     dq_pass_norm(pass, compute, pass->normed, NULL, pass->hidden[l], layer->input_norm, T);
-    dq_linears_report(pass, compute, l, DQ_Q, 3, (const float *[]){dq, dk, room.dv}, pass->normed, T);
+    dq_linears_report(pass, compute, l, DQ_Q, 3, (const float *[]){dq_raw, dk_raw, room.dv}, pass->normed, T);
     if (!needed) return;
-    dq_linear_backward(pass, compute, &layer->linear[DQ_Q].active, dq, pass->dnormed, T, false);
-    dq_linear_backward(pass, compute, &layer->linear[DQ_K].active, dk, pass->dnormed, T, true);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_Q].active, dq_raw, pass->dnormed, T, false);
+    dq_linear_backward(pass, compute, &layer->linear[DQ_K].active, dk_raw, pass->dnormed, T, true);
     dq_linear_backward(pass, compute, &layer->linear[DQ_V].active, room.dv, pass->dnormed, T, true);
     norm_backward(pass, compute, pass->dhidden, norm_gradient(pass->want.input_norm, l), pass->dnormed, pass->hidden[l],
                   layer->input_norm, block->r1, T);
@@ -120,7 +123,7 @@ dlqat_status dq_pass_backward(dq_pass *pass, const dq_compute *compute, const dq
         return dq_fail(error, DLQAT_ERROR_USAGE,
                        "a backward needs the forward and the loss of its own batch before it");
     pass->stage = DQ_STAGE_EMPTY; /* the activations are overwritten on the way */
-    dq_span span = {.tokens = pass->tokens, .position = batch->position, .row_start = batch->row_start};
+    const dq_span span = dq_span_of(batch);
     memset(pass->dhidden, 0, (size_t)(pass->tokens * model->config.hidden) * sizeof(float));
     norm_backward(pass, compute, pass->dhidden, pass->want.final_norm, pass->dnormed, pass->hidden[layers],
                   model->final_norm, pass->final_r, pass->tokens);

@@ -32,6 +32,7 @@ static void apply_onto(const dq_pass *pass, const dq_compute *compute, const dq_
 dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span) {
     const dq_config *config = &pass->model->config;
     const dq_block *block = &pass->block[l];
+    const float *k = pass->cached_k ? pass->cached_k[l] : block->k, *v = pass->cached_v ? pass->cached_v[l] : block->v;
     return (dq_attention){
         .query_count = span->tokens,
         .first_position = span->first_position,
@@ -42,11 +43,13 @@ dq_attention dq_block_attention(const dq_pass *pass, int l, const dq_span *span)
         .scale = (float)(1 / sqrt(config->head_width)),
         .row_start = span->row_start,
         .q = block->q,
-        .k = pass->cached_k ? pass->cached_k[l] : block->k,
-        .v = pass->cached_v ? pass->cached_v[l] : block->v,
+        .k = span->source ? pass->shared_k : k,
+        .v = span->source ? pass->shared_v : v,
         .o = block->o,
         .log_sum = block->log_sum,
         .blocked = pass->cached_k,
+        .key = span->key,
+        .key_count = span->keys,
     };
 }
 
@@ -66,7 +69,7 @@ static void norm_and_rotate(const dq_pass *pass, const dq_compute *compute, cons
 double dq_attention_pairs(const dq_attention *a) {
     double pairs = 0;
     for (int64_t i = 0; i < a->query_count; i++) {
-        int64_t seen = a->first_position + i + 1 - a->row_start[i];
+        int64_t seen = (a->key ? a->key[i] : a->first_position + i) + 1 - a->row_start[i];
         pairs += (double)(a->window > 0 && seen > a->window ? a->window : seen);
     }
     return pairs * a->heads * a->head_width;
@@ -84,6 +87,7 @@ void dq_block_forward(dq_pass *pass, const dq_compute *compute, int l, const dq_
     norm_and_rotate(pass, compute, layer->q_norm, block->q_raw, block->rq, block->q, config->heads, span);
     norm_and_rotate(pass, compute, layer->k_norm, block->k_raw, block->rk, block->k, config->kv_heads, span);
     if (pass->cached_k) dq_cache_keep(pass, compute, l, span);
+    dq_keys_spread(pass, compute, l, span);
     dq_attention attention = dq_block_attention(pass, l, span);
     dq_profile *profile = compute->profile;
     double products = profile ? 4 * dq_attention_pairs(&attention) : 0;
@@ -127,6 +131,9 @@ dlqat_status dq_pass_run(dq_pass *pass, const dq_compute *compute, const int32_t
 
 dlqat_status dq_pass_forward(dq_pass *pass, const dq_compute *compute, const dq_batch *batch, dlqat_error *error) {
     if (pass->options.cache) return dq_fail(error, DLQAT_ERROR_USAGE, "a pass with a cache runs dq_pass_decode");
-    dq_span span = {.tokens = (int64_t)batch->tokens, .position = batch->position, .row_start = batch->row_start};
+    const dq_span span = dq_span_of(batch);
+    if (span.keys > pass->options.keys)
+        return dq_fail(error, DLQAT_ERROR_USAGE, "a batch of %lld keys that share prefixes, but room for %lld",
+                       (long long)span.keys, (long long)pass->options.keys);
     return dq_pass_run(pass, compute, batch->ids, &span, error);
 }

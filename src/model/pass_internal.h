@@ -45,6 +45,8 @@ struct dq_pass {
     /* [T, 2 (H + K) d]: gradients of q, k, o and v; NULL where they find room in the block's gate and up, which the backward is
      * done with when it comes to attention. */
     float *attention_gradients;
+    /* [keys, K d]: keys, values and their gradients of a batch that shares prefixes, one block's; the gradients in training */
+    float *shared_k, *shared_v, *shared_dk, *shared_dv;
     /* loss */
     int64_t loss_rows;             /* label tokens per chunk */
     float *picked;                 /* [loss_rows, D] */
@@ -68,7 +70,16 @@ struct dq_pass {
 typedef struct dq_span {
     int64_t tokens, first_position;
     const int32_t *position, *row_start;
+    /* Where prefixes are shared, as in dq_batch; else 0 and NULL. */
+    int64_t keys;
+    const int32_t *key, *source;
 } dq_span;
+
+dq_span dq_span_of(const dq_batch *batch);
+/* Keys and values of block l as the rows have them, where prefixes are shared; elsewhere nothing. */
+void dq_keys_spread(const dq_pass *pass, const dq_compute *compute, int l, const dq_span *span);
+/* dk, dv [tokens, K d]: a token's gradients are the sums of those that its keys and values have in the rows. */
+void dq_keys_gather(const dq_pass *pass, const dq_compute *compute, const dq_span *span, float *dk, float *dv);
 
 int64_t dq_tile_rows(int64_t in);
 /* Room for a B as the kernels pack it. */

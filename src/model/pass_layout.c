@@ -80,6 +80,8 @@ static void lay_out_training(dq_pass *pass, const dq_config *config, dq_arena *a
     pass->dnormed = floats(arena, T, config->hidden);
     bool apart = queries + keys > config->intermediate; /* see dq_pass.attention_gradients */
     pass->attention_gradients = apart ? floats(arena, T, 2 * (queries + keys)) : NULL;
+    pass->shared_dk = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
+    pass->shared_dv = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
     pass->delta = floats(arena, T, config->heads);
     pass->dpicked = floats(arena, pass->loss_rows, config->hidden);
 }
@@ -129,11 +131,13 @@ static void lay_out_products(dq_pass *pass, const dq_config *config, dq_arena *a
 }
 
 static void lay_out(dq_pass *pass, const dq_config *config, dq_arena *arena) {
-    int64_t T = pass->options.capacity;
+    int64_t T = pass->options.capacity, keys = (int64_t)config->kv_heads * config->head_width;
     pass->loss_rows = dq_loss_rows(config->vocabulary, config->hidden, T);
     lay_out_layers(pass, config, arena);
     pass->normed = floats(arena, T, config->hidden);
     pass->active = floats(arena, T, config->intermediate);
+    pass->shared_k = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
+    pass->shared_v = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
     pass->final = floats(arena, T, config->hidden);
     pass->final_r = floats(arena, T, 1);
     pass->picked = floats(arena, pass->loss_rows, config->hidden);

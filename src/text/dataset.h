@@ -50,15 +50,32 @@ dlqat_status dq_order_open(dq_order *order, size_t rows, uint64_t seed, bool shu
 size_t dq_order_row(dq_order *order, uint64_t position);
 void dq_order_close(dq_order *order);
 
-/* Rows packed one after another without padding. Attention never crosses a row's border; positions restart.
- * label[t] is the target of token t: the next token of the same row if it is learned, else -1. */
+/* What the loss needs of a row: its tokens before the last target. */
+size_t dq_row_needed(const dq_dataset *data, size_t row);
+/* How many tokens at the beginning of row `other` give what those of `row` give: the same ids, without a target to predict
+ * in either row. 0 where they are too few to be worth the trouble. */
+size_t dq_row_shared(const dq_dataset *data, size_t row, size_t other);
+/* A row is compared with so many before it: enough for what templates write, and linear in rows. */
+enum { DQ_SHARE_AMONG = 64 };
+
+/* Rows packed one after another without padding, of each what the loss needs of it. Attention never crosses a row's
+ * border; positions restart. label[t] is the target of token t: the next token of the same row if it is learned, else -1.
+ *
+ * Where a batch shares prefixes, the beginning that a row has in common with an earlier one (dq_row_shared) is not there
+ * again. Rows keep all of their keys: keys [0, keys) are the rows one after another with nothing left out, key e is that
+ * of token source[e], and token t stands at key[t]. Otherwise each token is its own key. */
 typedef struct dq_batch {
-    int32_t *ids, *position, *row_start, *label; /* [capacity] */
-    size_t tokens, capacity, labels, rows;
+    int32_t *ids, *position, *label; /* [capacity] */
+    int32_t *row_start;              /* [capacity]: the key at which a token's row begins */
+    int32_t *key;                    /* [capacity], ascending; NULL: prefixes are not shared */
+    int32_t *source;                 /* [key_capacity]; NULL likewise */
+    size_t tokens, capacity, keys, key_capacity, labels, rows;
+    size_t *row, *row_key; /* [capacity]: the data's number of each row, and its first key; NULL likewise */
 } dq_batch;
-dlqat_status dq_batch_open(dq_batch *batch, size_t capacity, dlqat_error *error);
+/* key_capacity 0: prefixes are not shared. */
+dlqat_status dq_batch_open(dq_batch *batch, size_t capacity, size_t key_capacity, dlqat_error *error);
 void dq_batch_clear(dq_batch *batch);
-/* Whether it fitted. */
+/* Whether it fitted. All rows between two clears are of one data set. */
 bool dq_batch_add(dq_batch *batch, const dq_dataset *data, size_t row);
 void dq_batch_close(dq_batch *batch);
 

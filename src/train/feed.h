@@ -3,7 +3,8 @@
  * The rows of step k = 1, 2, .. are positions (k-1) R .. k R - 1 of the data's order, R = batch_size * accumulation: so a run goes
  * on from a number. Each micro-batch of batch_size rows is fed in pieces of whole rows of at most `at_once` tokens, but at least
  * one row. What a piece adds to the gradients does not depend on the others, so pieces change nothing but the order of sums; they
- * bound the memory of the activations. */
+ * bound the memory of the activations. Tokens that rows of a piece have in common are worked on once (dq_batch), which again changes
+ * nothing but the order of sums; all counts here are of tokens worked on, but for those of dq_feed_step. */
 #ifndef DQ_TRAIN_FEED_H
 #define DQ_TRAIN_FEED_H
 
@@ -14,6 +15,7 @@
 typedef struct dq_feed_sizes {
     int64_t micro_batch; /* the largest of the run */
     int64_t row;         /* the longest row of the run, or held out */
+    int64_t keys;        /* the most keys of a micro-batch; 0: no rows share a prefix, or they shall not */
 } dq_feed_sizes;
 
 /* held_out may be NULL. */
@@ -21,6 +23,8 @@ dlqat_status dq_feed_measure(dq_feed_sizes *sizes, const dlqat_options *options,
                              const dq_dataset *held_out, dlqat_error *error);
 /* Tokens of the largest piece that there can be. at_once 0: micro-batches stay whole. */
 int64_t dq_feed_capacity(const dq_feed_sizes *sizes, int64_t at_once);
+/* Keys of the largest piece, where prefixes are shared, else 0. */
+int64_t dq_feed_keys(const dq_feed_sizes *sizes, int64_t at_once);
 
 typedef struct dq_feed {
     const dq_dataset *data; /* borrowed */
@@ -28,7 +32,9 @@ typedef struct dq_feed {
     dq_batch batch;              /* the piece that is at work */
     int64_t rows, micro_batches; /* of a micro-batch; of a step */
     uint64_t at_once;            /* 0: no bound */
-    uint64_t next, border, end;  /* positions: of the next row, of the end of its micro-batch, and of the step */
+    uint64_t next, end;          /* positions: of the next micro-batch, and of the end of the step */
+    size_t *row;                 /* [rows] of this micro-batch: numbers of the data's rows */
+    size_t taken;                /* of them */
     uint64_t aim;                /* tokens after which a piece of this micro-batch is full enough */
 } dq_feed;
 
@@ -36,7 +42,7 @@ typedef struct dq_feed {
 dlqat_status dq_feed_open(dq_feed *feed, const dlqat_options *options, const dq_dataset *data,
                           const dq_feed_sizes *sizes, int64_t at_once, dlqat_error *error);
 void dq_feed_close(dq_feed *feed);
-/* Begins a step; tokens and labels of all of its rows. */
+/* Begins a step; tokens and labels of all of its rows, as the data has them. */
 void dq_feed_step(dq_feed *feed, int64_t step, uint64_t *tokens, uint64_t *labels);
 /* The next piece of the step, valid until the next call; NULL after the last. */
 const dq_batch *dq_feed_next(dq_feed *feed);

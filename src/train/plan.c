@@ -27,14 +27,26 @@ static size_t model_bytes(dq_model *model, const dq_settings *settings, bool enc
     return bytes;
 }
 
+/* Of dq_batch. */
+static size_t batch_bytes(const dq_plan *plan) {
+    size_t each = 4 * sizeof(int32_t), tokens, keys = sizeof(int32_t), bytes; /* ids, position, row_start, label */
+    if (plan->keys) each += sizeof(int32_t) + 2 * sizeof(size_t);
+    bool over = __builtin_mul_overflow(each, (size_t)plan->capacity, &tokens) ||
+                __builtin_mul_overflow(keys, (size_t)plan->keys, &keys) || __builtin_add_overflow(tokens, keys, &bytes);
+    return over ? SIZE_MAX : bytes;
+}
+
 /* Fills in all bytes for the two decisions that the plan holds. */
 static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *options, dlqat_error *error) {
     dq_quantizer_set_options how = {
         .training = true, .resident = plan->resident, .threads = plan->threads, .capacity = plan->capacity};
     dq_quantizer_set_bytes set = {0};
     DQ_TRY(dq_quantizer_set_plan(&set, model, options, &how, error));
-    dq_pass_options pass = {
-        .capacity = plan->capacity, .training = true, .checkpoint = plan->checkpoint, .threads = plan->threads};
+    dq_pass_options pass = {.capacity = plan->capacity,
+                            .keys = plan->keys,
+                            .training = true,
+                            .checkpoint = plan->checkpoint,
+                            .threads = plan->threads};
 
     plan->weights = model_bytes(model, dq_options_settings(options), set.base > 0);
     plan->base = set.base;
@@ -46,8 +58,7 @@ static dlqat_status count(dq_plan *plan, dq_model *model, const dlqat_options *o
     if (plan->activations != SIZE_MAX) plan->activations -= plan->logits;
     plan->scratch = set.scratch;
     plan->workspace = dq_workspace_bytes(plan->threads);
-    /* dq_batch: ids, position, row_start, label */
-    if (__builtin_mul_overflow(4 * sizeof(int32_t), (size_t)plan->capacity, &plan->batch)) plan->batch = SIZE_MAX;
+    plan->batch = batch_bytes(plan);
 
     const size_t items[] = {plan->weights,   plan->base,        plan->what,    plan->parameters,
                             plan->optimizer, plan->activations, plan->scratch, plan->workspace,
@@ -99,6 +110,7 @@ dlqat_status dq_plan_within(dq_plan *plan, dq_model *model, const dlqat_options 
                       .program = (size_t)memory->taken,
                       .available = memory->available};
     plan->capacity = dq_feed_capacity(sizes, plan->at_once);
+    plan->keys = dq_feed_keys(sizes, plan->at_once);
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         if (!admits(settings->resident_weights, ways[i].resident)) continue;
         if (!admits(settings->checkpoint_activations, ways[i].checkpoint)) continue;

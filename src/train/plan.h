@@ -17,6 +17,7 @@ typedef struct dq_plan {
 
     int64_t at_once;  /* tokens that go through the model at one time, at most; 0: whole micro-batches */
     int64_t capacity; /* tokens of the largest piece that there can be */
+    int64_t keys;     /* its keys, where prefixes are shared, else 0 */
     int threads;
 
     /* Bytes. */

@@ -80,6 +80,7 @@ dlqat_status dq_trainer_open(dq_trainer **out, const dlqat_options *options, con
     trainer->schedule = (dq_schedule){recipe->schedule, recipe->learning_rate, state->warmup_steps, state->max_steps};
     DQ_TRY_GOTO(status, dq_feed_open(&trainer->feed, options, with->data, &sizes, with->at_once, error), failed);
     dq_pass_options pass = {.capacity = state->capacity,
+                            .keys = dq_feed_keys(&sizes, with->at_once),
                             .training = true,
                             .checkpoint = with->checkpoint,
                             .threads = with->compute->threads};
@@ -170,6 +171,7 @@ dlqat_status dq_trainer_step(dq_trainer *trainer, dq_step_record *record, dlqat_
         DQ_TRY(dq_pass_loss(trainer->pass, compute, batch, true, scale, &sum, NULL, error));
         DQ_TRY(dq_pass_backward(trainer->pass, compute, batch, error));
         loss += sum;
+        record->computed += batch->tokens;
     }
     double squares = 0.0;
     dq_profile_enter(compute->profile, DQ_OPTIMIZER, 0);

@@ -18,6 +18,7 @@ typedef struct dq_step_record {
     int phase;
     double loss, grad_norm, learning_rate; /* grad_norm: before clipping */
     uint64_t tokens, labels;               /* of this step */
+    uint64_t computed;                     /* tokens that went through the model for it */
     double seconds;
 } dq_step_record;
 

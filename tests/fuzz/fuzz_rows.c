@@ -37,7 +37,7 @@ static void pack(const dq_dataset *data) {
     dq_order order;
     dq_batch batch;
     FUZZ_REQUIRE(dq_order_open(&order, data->rows, 1, true, &error) == DLQAT_OK);
-    FUZZ_REQUIRE(dq_batch_open(&batch, 64, &error) == DLQAT_OK);
+    FUZZ_REQUIRE(dq_batch_open(&batch, 64, 0, &error) == DLQAT_OK);
     for (uint64_t at = 0; at < 2 * data->rows && at < 64; at++) {
         const size_t row = dq_order_row(&order, at);
         FUZZ_REQUIRE(row < data->rows);

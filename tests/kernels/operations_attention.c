@@ -1,7 +1,8 @@
 /* Attention forward and backward against the naive one in f64, which stores every T x T matrix.
  *
- * Variation 1 of the forward: keys and values in blocks. Sizes: queries, heads, kv heads, head width, window, first position, longest row. Rows of random length follow one
- * another. With S = scale q k^T, errors of f32 are bounded thus: a score is off by e_s = units(d) u scale sum |q k|, so
+ * Sizes: queries, heads, kv heads, head width, window, first position, longest row. Rows of random length follow one another.
+ * Variations: LEFT_OUT, the queries of the first keys of rows are not there (dq_attention.key); BLOCKED, of the forward, keys
+ * and values in blocks. With S = scale q k^T, errors of f32 are bounded thus: a score is off by e_s = units(d) u scale sum |q k|, so
  * every probability by the factor 1 + 2 max e_s (its own score and those of the sum); the rest are sums. */
 #include "operations.h"
 
@@ -14,11 +15,22 @@
 enum { QUERIES, HEADS, KV_HEADS, WIDTH, WINDOW, FIRST, LONGEST };
 enum { Q, KEYS, V, O, LOG_SUM, DO, DELTA, DQ, DK, DV };
 enum { BLOCKED_KEYS = DK, BLOCKED_V = DV }; /* in the forward */
+enum { LEFT_OUT = 1, BLOCKED = 2 };
+
+static int64_t key_count(const trial *t) {
+    return t->size[QUERIES] + t->size[FIRST];
+}
+
+/* The list of row starts, behind it that of the queries' keys, and how many queries there are. */
+static int64_t query_count(const trial *t) {
+    return t->index[2 * key_count(t)];
+}
 
 static dq_attention shape(const trial *t) {
     int width = (int)t->size[WIDTH];
-    return (dq_attention){.query_count = t->size[QUERIES],
-                          .first_position = t->size[FIRST],
+    const bool left_out = t->variation == LEFT_OUT;
+    return (dq_attention){.query_count = query_count(t),
+                          .first_position = left_out ? 0 : t->size[FIRST],
                           .heads = (int)t->size[HEADS],
                           .kv_heads = (int)t->size[KV_HEADS],
                           .head_width = width,
@@ -29,22 +41,39 @@ static dq_attention shape(const trial *t) {
                           .k = t->slots[KEYS].x,
                           .v = t->slots[V].x,
                           .o = t->slots[O].x,
-                          .log_sum = t->slots[LOG_SUM].x};
+                          .log_sum = t->slots[LOG_SUM].x,
+                          .key = left_out ? t->index + key_count(t) : NULL,
+                          .key_count = left_out ? key_count(t) : 0};
 }
 
-static void prepare_inputs(trial *t) {
-    int64_t queries = t->size[QUERIES], keys = queries + t->size[FIRST], d = t->size[WIDTH];
-    int64_t h = t->size[HEADS], g = t->size[KV_HEADS], longest = t->size[LONGEST];
-    slot_indices(t, queries);
-    /* Row starts over the key positions; queries see the end of that list. */
-    int64_t start = 0, end = 0;
+static int64_t own_key(const dq_attention *a, int64_t i) {
+    return a->key ? a->key[i] : a->first_position + i;
+}
+
+/* Row starts over the key positions; queries see the end of that list. Every row keeps its last query. */
+static void prepare_rows(trial *t) {
+    const int64_t keys = key_count(t);
+    int64_t start = 0, end = 0, left_out = 0;
+    int32_t queries = 0;
+    slot_indices(t, 2 * keys + 1);
     for (int64_t position = 0; position < keys; position++) {
         if (position == end) {
             start = position;
-            end = start + 1 + trial_pick(t, position, longest);
+            end = start + 1 + trial_pick(t, position, t->size[LONGEST]);
+            if (end > keys) end = keys;
+            left_out = t->variation == LEFT_OUT ? trial_pick(t, keys + position, end - start) : 0;
         }
-        if (position >= t->size[FIRST]) t->index[position - t->size[FIRST]] = (int32_t)start;
+        if (position < t->size[FIRST] || position < start + left_out) continue;
+        t->index[queries] = (int32_t)start;
+        t->index[keys + queries++] = (int32_t)position;
     }
+    t->index[2 * keys] = queries;
+}
+
+static void prepare_inputs(trial *t) {
+    prepare_rows(t);
+    int64_t queries = query_count(t), keys = key_count(t), d = t->size[WIDTH];
+    int64_t h = t->size[HEADS], g = t->size[KV_HEADS];
     slot_values(t, Q, queries * h * d, -2, 2);
     slot_values(t, KEYS, keys * g * d, -2, 2);
     slot_values(t, V, keys * g * d, -1, 1);
@@ -66,7 +95,7 @@ static const float *row_of(const trial *t, int which, int64_t row, int64_t heads
 
 static head head_open(const trial *t, int64_t h) {
     dq_attention a = shape(t);
-    head x = {.queries = a.query_count, .keys = a.query_count + a.first_position, .d = a.head_width};
+    head x = {.queries = a.query_count, .keys = key_count(t), .d = a.head_width};
     x.p = calloc((size_t)(x.queries * x.keys), sizeof(double));
     x.e = calloc((size_t)x.queries * 3, sizeof(double));
     if (!x.p || !x.e) abort();
@@ -75,7 +104,7 @@ static head head_open(const trial *t, int64_t h) {
     int64_t g = h / (a.heads / a.kv_heads);
     for (int64_t i = 0; i < x.queries; i++) {
         double *p = x.p + i * x.keys, sum = 0, worst = 0, count = 0;
-        int64_t position = a.first_position + i;
+        int64_t position = own_key(&a, i);
         const float *q = row_of(t, Q, i, a.heads, h);
         for (int pass = 0; pass < 2; pass++)
             for (int64_t j = 0; j <= position; j++) {
@@ -122,14 +151,15 @@ static void expect_forward(trial *t, bool only_values) {
             }
             for (int c = 0; c < x.d; c++) {
                 double o = 0, size = 0;
-                for (int64_t j = 0; j <= a.first_position + i; j++) {
+                for (int64_t j = 0; j <= own_key(&a, i); j++) {
                     double v = row_of(t, V, j, a.kv_heads, g)[c];
                     o += x.p[i * x.keys + j] * v;
                     size += x.p[i * x.keys + j] * fabs(v);
                 }
                 if (!only_values) {
                     t->slots[O].want[at * x.d + c] = o;
-                    t->slots[O].allowed[at * x.d + c] = (x.e[i] + (sum_units((double)i + 1) + 2) * UNIT) * size;
+                    t->slots[O].allowed[at * x.d + c] =
+                        (x.e[i] + (sum_units((double)own_key(&a, i) + 1) + 2) * UNIT) * size;
                 } else {
                     t->slots[O].fresh[at * x.d + c] = (float)o;
                 }
@@ -150,7 +180,7 @@ static void forward_expect(trial *t) {
 }
 
 static const float *blocked(trial *t, const dq_kernels *kernels, int which, int from) {
-    int64_t keys = t->size[QUERIES] + t->size[FIRST], heads = t->size[KV_HEADS], d = t->size[WIDTH];
+    int64_t keys = key_count(t), heads = t->size[KV_HEADS], d = t->size[WIDTH];
     if (slot_to_make(t, kernels, which, blocked_floats(keys, heads, d)))
         make_blocked(t->slots[which].x, t->slots[from].x, keys, heads, d, from == KEYS);
     return t->slots[which].x;
@@ -158,7 +188,7 @@ static const float *blocked(trial *t, const dq_kernels *kernels, int which, int 
 
 static void forward_run(trial *t, const dq_compute *compute) {
     dq_attention a = shape(t);
-    if (t->variation) {
+    if (t->variation == BLOCKED) {
         a.blocked = true;
         a.k = blocked(t, compute->kernels, BLOCKED_KEYS, KEYS);
         a.v = blocked(t, compute->kernels, BLOCKED_V, V);
@@ -168,12 +198,12 @@ static void forward_run(trial *t, const dq_compute *compute) {
 
 static void backward_prepare(trial *t) {
     prepare_inputs(t);
-    int64_t rows = t->size[QUERIES], h = t->size[HEADS], g = t->size[KV_HEADS], d = t->size[WIDTH];
+    int64_t rows = query_count(t), keys = key_count(t), h = t->size[HEADS], g = t->size[KV_HEADS], d = t->size[WIDTH];
     slot_values(t, DO, rows * h * d, -1, 1);
     slot_values(t, DELTA, rows * h, 0, 1);
     slot_values(t, DQ, rows * h * d, 0, 1);
-    slot_values(t, DK, rows * g * d, 0, 1);
-    slot_values(t, DV, rows * g * d, 0, 1);
+    slot_values(t, DK, keys * g * d, 0, 1);
+    slot_values(t, DV, keys * g * d, 0, 1);
     slot_result(t, DQ);
     slot_result(t, DK);
     slot_result(t, DV);
@@ -196,7 +226,7 @@ static void backward_expect(trial *t) {
                 delta += (double)do_[c] * o[c];
                 delta_size += fabs((double)do_[c] * o[c]);
             }
-            for (int64_t j = 0; j <= i; j++) {
+            for (int64_t j = 0; j <= own_key(&a, i); j++) {
                 double p = x.p[i * x.keys + j], dp = 0, dp_size = 0;
                 if (p == 0) continue;
                 const float *k = row_of(t, KEYS, j, a.kv_heads, g), *v = row_of(t, V, j, a.kv_heads, g);
@@ -233,7 +263,7 @@ static double pairs(const trial *t) {
     dq_attention a = shape(t);
     double sum = 0;
     for (int64_t i = 0; i < a.query_count; i++) {
-        int64_t seen = a.first_position + i - a.row_start[i] + 1;
+        int64_t seen = own_key(&a, i) - a.row_start[i] + 1;
         sum += (double)(a.window > 0 && seen > a.window ? a.window : seen);
     }
     return sum * a.heads;
@@ -287,8 +317,8 @@ static const int64_t benches[][SIZES] = {
     {4096, 32, 8, 64, 0, 0, 1000000},
 };
 static const int64_t forward_benches[][SIZES] = {
-    {2048, 9, 3, 64, 0, 0, 256},     {2048, 9, 3, 64, 0, 0, 1000000},    {4096, 32, 8, 64, 0, 0, 1000000},
-    {1, 9, 3, 64, 0, 1000, 1000000}, {1, 9, 3, 64, 0, 1000, 1000000, 1},
+    {2048, 9, 3, 64, 0, 0, 256},     {2048, 9, 3, 64, 0, 0, 1000000},          {4096, 32, 8, 64, 0, 0, 1000000},
+    {1, 9, 3, 64, 0, 1000, 1000000}, {1, 9, 3, 64, 0, 1000, 1000000, BLOCKED},
 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])
@@ -298,7 +328,7 @@ const operation attention_forward_operation = {.name = "attention_forward",
                                                .test_count = COUNT(forward_tests),
                                                .benches = forward_benches,
                                                .bench_count = COUNT(forward_benches),
-                                               .variations = 2,
+                                               .variations = 3,
                                                .prepare = forward_prepare,
                                                .run = forward_run,
                                                .expect = forward_expect,
@@ -310,7 +340,7 @@ const operation attention_backward_operation = {.name = "attention_backward",
                                                 .test_count = COUNT(backward_tests),
                                                 .benches = benches,
                                                 .bench_count = COUNT(benches),
-                                                .variations = 1,
+                                                .variations = 2,
                                                 .prepare = backward_prepare,
                                                 .run = backward_run,
                                                 .expect = backward_expect,

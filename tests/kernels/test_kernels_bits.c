@@ -147,24 +147,30 @@ static void decoded(const dq_compute *compute) {
               *cached_v = values((size_t)blocked_floats(T, G, D), 9);
         make_blocked(cached_k, k, T, G, D, true);
         make_blocked(cached_v, v, T, G, D, false);
-        dq_attention a = {T, 0, H, G, D, window, 0.2f, start, q, k, v, o, sums, false};
+        const dq_attention a = {.query_count = T,
+                                .heads = H,
+                                .kv_heads = G,
+                                .head_width = D,
+                                .window = window,
+                                .scale = 0.2f,
+                                .row_start = start,
+                                .q = q,
+                                .k = k,
+                                .v = v,
+                                .o = o,
+                                .log_sum = sums};
         compute->kernels->attention_forward(compute, &a);
         for (int64_t i = 0; i < T; i++) {
             for (int blocked = 0; blocked < 2; blocked++) {
-                dq_attention one = {1,
-                                    i,
-                                    H,
-                                    G,
-                                    D,
-                                    window,
-                                    0.2f,
-                                    start,
-                                    q + i * H * D,
-                                    blocked ? cached_k : k,
-                                    blocked ? cached_v : v,
-                                    alone,
-                                    sum,
-                                    blocked};
+                dq_attention one = a;
+                one.query_count = 1;
+                one.first_position = i;
+                one.q = q + i * H * D;
+                one.k = blocked ? cached_k : k;
+                one.v = blocked ? cached_v : v;
+                one.o = alone;
+                one.log_sum = sum;
+                one.blocked = blocked;
                 compute->kernels->attention_forward(compute, &one);
                 assert_memory_equal(alone, o + i * H * D, H * D * sizeof *o);
                 assert_memory_equal(sum, sums + i * H, H * sizeof *sum);
@@ -373,7 +379,17 @@ static void nan_passes(const dq_compute *compute) {
 
     int32_t start[N] = {0};
     float *sum = values(N, 5);
-    dq_attention attention = {N, 0, 1, 1, N, 0, 0.1f, start, a, b, b, c, sum, false};
+    const dq_attention attention = {.query_count = N,
+                                    .heads = 1,
+                                    .kv_heads = 1,
+                                    .head_width = N,
+                                    .scale = 0.1f,
+                                    .row_start = start,
+                                    .q = a,
+                                    .k = b,
+                                    .v = b,
+                                    .o = c,
+                                    .log_sum = sum};
     compute->kernels->attention_forward(compute, &attention);
     for (int i = 0; i < N * N; i++) assert_int_equal(isnan(c[i]) != 0, i / N == 7);
     free(a);

@@ -87,36 +87,6 @@ static void matches_oracle(void **state) {
     tear_down(&f);
 }
 
-typedef struct comparison {
-    const gradients *other;
-    double tolerance, worst; /* tolerance 0: bit for bit */
-    int index;
-} comparison;
-
-typedef struct lookup {
-    const char *name;
-    const float *found;
-} lookup;
-
-static void look(void *user, const char *name, const float *values, int64_t count) {
-    lookup *l = user;
-    (void)count;
-    if (!strcmp(name, l->name)) l->found = values;
-}
-
-static void compare(void *user, const char *name, const float *values, int64_t count) {
-    comparison *c = user;
-    lookup l = {.name = name};
-    each_gradient(c->other, look, &l);
-    if (c->tolerance == 0) {
-        if (memcmp(values, l.found, (size_t)count * sizeof(float)) != 0) fail_msg("%s: the bits differ", name);
-        return;
-    }
-    double d = distance_f32(values, l.found, count);
-    if (!(d <= c->tolerance)) fail_msg("%s: relative distance %.3g, tolerance %.3g", name, d, c->tolerance);
-    c->worst = fmax(c->worst, d);
-}
-
 /* Recomputation runs the same operations on the same numbers. */
 static void checkpointing_keeps_the_bits(void **state) {
     fixture f = {0};

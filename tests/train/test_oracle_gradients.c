@@ -41,7 +41,7 @@ static double run_pass(oracle *o, dq_trained trained) {
     dq_pass *pass;
     double sum;
     assert_ok(dq_quantizer_set_refresh(&o->set, &o->compute, &error));
-    assert_ok(dq_batch_open(&batch, 256, &error));
+    assert_ok(dq_batch_open(&batch, 256, 0, &error));
     for (size_t row = 0; row < o->data.rows; row++) assert_true(dq_batch_add(&batch, &o->data, row));
     dq_pass_options options = {.capacity = 256, .training = true, .threads = 2};
     assert_ok(dq_pass_open(&pass, o->model, &options, &error));

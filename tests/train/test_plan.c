@@ -65,6 +65,29 @@ static void total_is_the_sum(void **state) {
     close_setup(&s);
 }
 
+/* What the batch and the pass of rows that share prefixes take: keys, values and their gradients of one block. */
+static void shared_prefixes_are_planned(void **state) {
+    (void)state;
+    enum { KEYS = 2 * TOKENS };
+    dlqat_error error;
+    setup s = open_setup();
+    const dq_feed_sizes sizes = {.micro_batch = TOKENS, .row = 64, .keys = KEYS};
+    const dq_plan_memory memory = {.taken = TAKEN};
+    const dq_plan without = plan_within(&s, 0);
+    dq_plan with;
+    assert_ok(dq_plan_within(&with, s.model, s.options, &sizes, &s.compute, &memory, &error));
+    assert_int_equal(with.capacity, TOKENS);
+    assert_int_equal(with.keys, KEYS);
+    const dq_config *config = &s.model->config;
+    const size_t arrays = 4 * (size_t)KEYS * (size_t)(config->kv_heads * config->head_width) * sizeof(float);
+    assert_in_range(with.activations - without.activations, arrays, arrays + 4 * DQ_ALIGNMENT);
+    assert_int_equal(with.batch - without.batch, TOKENS * (4 + 2 * sizeof(size_t)) + 4 * KEYS);
+    const dq_pass_options options = {.capacity = TOKENS, .keys = KEYS, .training = true, .threads = s.compute.threads};
+    assert_int_equal(with.activations + with.logits, dq_pass_bytes(s.model, &options));
+    assert_int_equal(with.total - without.total, with.activations - without.activations + with.batch - without.batch);
+    close_setup(&s);
+}
+
 static void less_memory_costs_speed_in_order(void **state) {
     (void)state;
     setup s = open_setup();
@@ -166,8 +189,11 @@ static void absurd_batches_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(total_is_the_sum),           cmocka_unit_test(less_memory_costs_speed_in_order),
-        cmocka_unit_test(planned_is_taken),           cmocka_unit_test(tokens_at_once_bound_the_activations),
+        cmocka_unit_test(total_is_the_sum),
+        cmocka_unit_test(less_memory_costs_speed_in_order),
+        cmocka_unit_test(planned_is_taken),
+        cmocka_unit_test(shared_prefixes_are_planned),
+        cmocka_unit_test(tokens_at_once_bound_the_activations),
         cmocka_unit_test(absurd_batches_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

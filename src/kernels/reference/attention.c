@@ -25,9 +25,14 @@ static float dot(const float *x, const float *y, int n) {
     return sum;
 }
 
-/* The first key that query i sees; the last is its own position. */
+/* The last key that query i sees: its own. */
+static int64_t last_key(const dq_attention *a, int64_t i) {
+    return a->key ? a->key[i] : a->first_position + i;
+}
+
+/* The first one. */
 static int64_t first_key(const dq_attention *a, int64_t i) {
-    int64_t first = a->row_start[i], position = a->first_position + i;
+    int64_t first = a->row_start[i], position = last_key(a, i);
     if (a->window > 0 && first < position - a->window + 1) first = position - a->window + 1;
     return first;
 }
@@ -57,7 +62,7 @@ static void forward_query(const dq_attention *a, int64_t i, int h) {
     int g = h / (a->heads / a->kv_heads);
     const float *q = a->q + at * d;
     float *o = a->o + at * d;
-    int64_t first = first_key(a, i), last = a->first_position + i;
+    int64_t first = first_key(a, i), last = last_key(a, i);
 
     float top = -INFINITY;
     for (int64_t j = first; j <= last; j++) top = fmaxf(top, score(a, q, place_of(a, j, g)));
@@ -88,7 +93,7 @@ static void backward_query(const dq_attention *a, const float *do_, float *delta
 
     delta[at] = dot(do_ + at * d, a->o + at * d, d);
     for (int c = 0; c < d; c++) dq[at * d + c] = 0;
-    for (int64_t j = first_key(a, i); j <= i; j++) {
+    for (int64_t j = first_key(a, i); j <= last_key(a, i); j++) {
         float p = expf(a->scale * dot(a->q + at * d, k + j * stride, d) - a->log_sum[at]);
         float ds = a->scale * p * (dot(do_ + at * d, v + j * stride, d) - delta[at]);
         for (int c = 0; c < d; c++) dq[at * d + c] += ds * k[j * stride + c];
@@ -100,8 +105,11 @@ static void backward_key(const dq_attention *a, const float *do_, const float *d
     int d = a->head_width, group = a->heads / a->kv_heads;
     int64_t here = (j * a->kv_heads + g) * d;
     for (int c = 0; c < d; c++) dk[here + c] = dv[here + c] = 0;
-    /* Rows follow one another, and a window only moves forward: the first query that does not see j ends the list. */
-    for (int64_t i = j; i < a->query_count && first_key(a, i) <= j; i++)
+    /* Rows follow one another, and a window only moves forward: queries before i stand before j, and the first one that does
+     * not see j ends the list. */
+    int64_t i = 0;
+    while (i < a->query_count && last_key(a, i) < j) i++;
+    for (; i < a->query_count && first_key(a, i) <= j; i++)
         for (int h = g * group; h < (g + 1) * group; h++) {
             int64_t at = i * a->heads + h;
             float p = expf(a->scale * dot(a->q + at * d, a->k + here, d) - a->log_sum[at]);
@@ -115,13 +123,14 @@ static void backward_key(const dq_attention *a, const float *do_, const float *d
 
 void dq_attention_backward_c(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,
                              float *dq, float *dk, float *dv) {
+    const int64_t keys = a->key ? a->key_count : a->query_count;
 #pragma omp parallel num_threads(compute->threads)
     {
 #pragma omp for collapse(2) schedule(dynamic, 16)
         for (int64_t i = 0; i < a->query_count; i++)
             for (int h = 0; h < a->heads; h++) backward_query(a, do_, delta, dq, i, h);
 #pragma omp for collapse(2) schedule(dynamic, 16)
-        for (int64_t j = 0; j < a->query_count; j++)
+        for (int64_t j = 0; j < keys; j++)
             for (int g = 0; g < a->kv_heads; g++) backward_key(a, do_, delta, dk, dv, j, g);
     }
 }

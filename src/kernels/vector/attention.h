@@ -45,17 +45,35 @@ static inline dq_attention_plan dq_attention_plan_of(const dq_attention *a) {
     x.parts = (x.group + x.heads - 1) / x.heads;
     x.queries = DQ_ROWS / x.heads;
     x.blocks = (a->query_count + x.queries - 1) / x.queries;
-    x.keys = a->first_position + a->query_count;
+    x.keys = a->key ? a->key_count : a->first_position + a->query_count;
     return x;
+}
+
+/* Where query i stands. */
+static inline int64_t dq_own_key(const dq_attention *a, int64_t i) {
+    return a->key ? a->key[i] : a->first_position + i;
 }
 
 /* Keys [first, end) are seen by query i. Neither bound ever decreases with i. */
 static inline int64_t dq_first_key(const dq_attention *a, int64_t i) {
-    int64_t first = a->row_start[i], position = a->first_position + i;
+    int64_t first = a->row_start[i], position = dq_own_key(a, i);
     return a->window > 0 && first < position - a->window + 1 ? position - a->window + 1 : first;
 }
 static inline int64_t dq_end_key(const dq_attention *a, int64_t i) {
-    return a->first_position + i + 1;
+    return dq_own_key(a, i) + 1;
+}
+
+/* The first query that stands at this key or behind it; query_count: none does. */
+static inline int64_t dq_first_query(const dq_attention *a, int64_t key) {
+    int64_t low = 0, high = a->query_count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (dq_own_key(a, middle) < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* Queries [first, end), of which a block takes those that it has room for. */

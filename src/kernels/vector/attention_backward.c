@@ -133,7 +133,7 @@ static void add_to_keys(const dq_attention_plan *x, const dq_rows *r, int64_t st
                         const scratch *s) {
     for (int64_t key = start; key < end; key += DQ_TILE_ROWS) {
         /* Queries before the key do not see it. */
-        int64_t before = key - r->first_query, row = before > 0 ? before * r->heads : 0;
+        int64_t before = dq_first_query(x->a, key) - r->first_query, row = before > 0 ? before * r->heads : 0;
         if (row >= r->count) break;
         int64_t column = key - start;
         dq_sliver product = {.rows = (int)min_of(end - key, DQ_TILE_ROWS),
@@ -183,34 +183,40 @@ static void take_rows(const dq_attention_plan *x, const dq_rows *r, const gradie
 
 /* ---- The short way ---- */
 
-/* The end of the packed row that begins with query `first`. */
-static int64_t end_of_row(const dq_attention *a, int64_t first) {
-    int64_t end = first + 1;
-    while (end < a->query_count && a->row_start[end] == a->row_start[first]) end++;
-    return end;
+/* A packed row: its queries [query, end_query) and its keys [first, end). */
+typedef struct packed_row {
+    int64_t query, end_query, first, end;
+} packed_row;
+
+/* The one that begins with this query. */
+static packed_row row_at(const dq_attention *a, int64_t query) {
+    packed_row row = {.query = query, .end_query = query + 1, .first = a->row_start[query]};
+    while (row.end_query < a->query_count && a->row_start[row.end_query] == row.first) row.end_query++;
+    row.end = dq_end_key(a, row.end_query - 1);
+    return row;
 }
 
 static bool all_short(const dq_attention_plan *x) {
-    for (int64_t first = 0, end; first < x->a->query_count; first = end) {
-        end = end_of_row(x->a, first);
-        if (4 * whole_blocks(end - first) * x->padded > SHORT_FLOATS) return false;
+    for (int64_t query = 0; query < x->a->query_count;) {
+        packed_row row = row_at(x->a, query);
+        if (4 * whole_blocks(row.end - row.first) * x->padded > SHORT_FLOATS) return false;
+        query = row.end_query;
     }
     return true;
 }
 
-/* The packed row of queries and keys [first, end) under one key/value head. */
-static void backward_short(const dq_attention_plan *x, int64_t first, int64_t end, int kv_head, const gradients *g,
+static void backward_short(const dq_attention_plan *x, const packed_row *row, int kv_head, const gradients *g,
                            float *space) {
-    const int64_t block = DQ_KEYS * x->padded, keys = whole_blocks(end - first);
+    const int64_t first = row->first, end = row->end, block = DQ_KEYS * x->padded, keys = whole_blocks(end - first);
     const scratch s = scratch_of(x, keys, space);
     memset(s.dk, 0, (size_t)(2 * keys * x->padded) * sizeof(float)); /* dv follows */
     for (int64_t start = first, at = 0; start < end; start += DQ_KEYS, at += block) {
         NAME(attention_turn)(x, x->a->k, kv_head, start, min_of(start + DQ_KEYS, end), s.k + at);
         NAME(attention_turn)(x, x->a->v, kv_head, start, min_of(start + DQ_KEYS, end), s.v + at);
     }
-    for (int64_t query = first; query < end; query += x->queries)
+    for (int64_t query = row->query; query < row->end_query; query += x->queries)
         for (int part = 0; part < x->parts; part++) {
-            dq_rows r = dq_rows_between(x, query, end, kv_head, part);
+            dq_rows r = dq_rows_between(x, query, row->end_query, kv_head, part);
             take_rows(x, &r, g, &s);
             memset(s.dq, 0, (size_t)(r.count * x->padded) * sizeof *s.dq);
             int64_t number = (r.first_key - first) / DQ_KEYS; /* a window may leave out the first blocks */
@@ -234,14 +240,15 @@ static void all_short_rows(const dq_attention_plan *x, const gradients *g, int64
     int64_t task = 0, mine;
 #pragma omp atomic capture
     mine = (*next)++;
-    for (int64_t first = 0, end; first < x->a->query_count; first = end) {
-        end = end_of_row(x->a, first);
+    for (int64_t query = 0; query < x->a->query_count;) {
+        const packed_row row = row_at(x->a, query);
         for (int kv_head = 0; kv_head < x->a->kv_heads; kv_head++, task++) {
             if (task != mine) continue;
-            backward_short(x, first, end, kv_head, g, space);
+            backward_short(x, &row, kv_head, g, space);
 #pragma omp atomic capture
             mine = (*next)++;
         }
+        query = row.end_query;
     }
 }
 
@@ -268,7 +275,7 @@ static void backward_keys(const dq_attention_plan *x, int kv_head, int64_t start
     memset(s.dk, 0, (size_t)(2 * DQ_KEYS * x->padded) * sizeof(float)); /* dv follows */
     NAME(attention_turn)(x, x->a->k, kv_head, start, end, s.k);
     NAME(attention_turn)(x, x->a->v, kv_head, start, end, s.v);
-    for (int64_t block = start / x->queries; block < x->blocks; block++) {
+    for (int64_t block = dq_first_query(x->a, start) / x->queries; block < x->blocks; block++) {
         if (dq_first_key(x->a, block * x->queries) >= end) break;
         for (int part = 0; part < x->parts; part++) {
             dq_rows r = dq_rows_of(x, block, kv_head, part);
