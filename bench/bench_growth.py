@@ -77,7 +77,8 @@ def measure(args, results, case):
     # info's plan depends on the memory that is available now, as the run's does.
     sizes, memory = common.info(args.dlqat_program, options)
     got = common.train(args.dlqat_program, options, args.steps, args.discard, False)
-    need = common.products(sizes, batch * length, batch * (length - 1), batch * length * (length + 1) // 2)
+    seen = length - 1  # a row's last token, which predicts nothing, is not worked on
+    need = common.products(sizes, batch * seen, batch * seen, batch * seen * (seen + 1) // 2)
     if any(s["step_tokens"] != batch * length for s in got["steps"]): sys.exit(f"{rows}: rows of another length than {length}")
     return dict(got, planned=memory, products=need)
 

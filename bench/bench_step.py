@@ -96,7 +96,7 @@ def efficiency(args, results, name, pairs):
     best = results.data.get("peak", {}).get("best", {})
     shares = []
     for r in results.find(name=name, code=0):
-        need = sum(common.products(shape, s["step_tokens"], s["step_labels"], pairs.get(s["step"], 0),
+        need = sum(common.products(shape, s["step_computed"], s["step_labels"], pairs.get(s["step"], 0),
                                     phase=args.phase)["total"] for s in r["steps"][args.discard:])
         shares.append(need / sum(r["seconds"]))
     rate = common.median(shares)
@@ -127,9 +127,11 @@ def summarize(args, results, ours, peers):
     if best_peer: print(f"the fastest peer: {best_peer}")
     # Rows and order of the padded peers are dlqat's own, so their lengths are too.
     same = next((r for n in peers if "sorted" not in n for r in results.find(name=n, code=0)), None)
-    pairs = {s["step"]: s["pairs"] for s in same["steps"]} if same else {}
     out["efficiency"] = {}
     for name in (n for n in ours if n in rates):
+        # A shared prefix has fewer pairs than the peer's rows.
+        whole = "--share-prefixes off" in dict(text.partition("=")[::2] for text in args.dlqat)[name]
+        pairs = {s["step"]: s["pairs"] for s in same["steps"]} if same and whole else {}
         rate, f32, bf16 = efficiency(args, results, name, pairs)
         out["efficiency"][name] = dict(products_per_second=rate, of_f32_peak=f32, of_bf16_peak=bf16,
                                        attention_counted=bool(pairs))

@@ -54,15 +54,15 @@ static dlqat_status put_line(dq_run_log *log, json_t *object, dlqat_error *error
 
 dlqat_status dq_run_log_step(dq_run_log *log, const dq_step_record *record, const dq_trainer_state *state,
                              dlqat_error *error) {
-    return put_line(log,
-                    json_pack("{s:I, s:i, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "step",
-                              (json_int_t)record->step, "phase", record->phase, "loss", record->loss, "grad_norm",
-                              record->grad_norm, "learning_rate", record->learning_rate, "tokens",
-                              (json_int_t)state->tokens, "step_tokens", (json_int_t)record->tokens, "step_labels",
-                              (json_int_t)record->labels, "tokens_per_second", (double)record->tokens / record->seconds,
-                              "elapsed", state->seconds, "peak_rss_bytes", (json_int_t)dq_peak_rss_bytes(),
-                              "groups_at_floor", (json_int_t)state->held),
-                    error);
+    return put_line(
+        log,
+        json_pack("{s:I, s:i, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:I}", "step", (json_int_t)record->step,
+                  "phase", record->phase, "loss", record->loss, "grad_norm", record->grad_norm, "learning_rate",
+                  record->learning_rate, "tokens", (json_int_t)state->tokens, "step_tokens", (json_int_t)record->tokens,
+                  "step_labels", (json_int_t)record->labels, "step_computed", (json_int_t)record->computed,
+                  "tokens_per_second", (double)record->tokens / record->seconds, "elapsed", state->seconds,
+                  "peak_rss_bytes", (json_int_t)dq_peak_rss_bytes(), "groups_at_floor", (json_int_t)state->held),
+        error);
 }
 
 dlqat_status dq_run_log_evaluation(dq_run_log *log, int64_t step, double loss, double seconds, dlqat_error *error) {
