@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include "base/arena.h"
 #include "kernels/workspace.h"
 
 enum {
@@ -150,18 +151,66 @@ static void multiply_shared(const dq_compute *compute, const product *x) {
     }
 }
 
-/* A whole, as dq_slivers_pack_a lays it out; by all threads of a parallel region. */
+/* A whole, as dq_slivers_pack_a lays it out; by all threads of a parallel region, which do not wait for one another. */
 static void pack_whole_a(const product *x, unsigned char *out) {
     const dq_slivers *s = x->s;
     const dq_gemm *g = x->g;
     const int64_t row_slivers = ceil_div(g->m, s->rows);
-#pragma omp for schedule(static)
+#pragma omp for schedule(static) nowait
     for (int64_t i = 0; i < row_slivers; i += s->a_together)
         for (int64_t start = 0; start < g->k; start += x->depth) {
             panel at = panel_of(x, 0, g->m, 0, g->n, start);
             pack(s->pack_a, &x->a, s->rows, 0, g->m, i, s->a_together, &at,
                  out + place_in_whole(s, g->m, s->rows, start, i, at.steps));
         }
+}
+
+/* B likewise. */
+static void pack_whole_b(const product *x, unsigned char *out) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    const int64_t column_slivers = ceil_div(g->n, s->columns);
+#pragma omp for schedule(static) nowait
+    for (int64_t j = 0; j < column_slivers; j += s->b_together)
+        for (int64_t start = 0; start < g->k; start += x->depth) {
+            panel at = panel_of(x, 0, g->m, 0, g->n, start);
+            pack(s->pack_b, &x->b, s->columns, 0, g->n, j, s->b_together, &at,
+                 out + place_in_whole(s, g->n, s->columns, start, j, at.steps));
+        }
+}
+
+/* What is not packed beforehand as a whole, in bytes. */
+static int64_t missing(const product *x) {
+    const dq_gemm *g = x->g;
+    int64_t a = (int64_t)dq_slivers_packed_a_bytes(x->s, g->m, g->k);
+    int64_t b = (int64_t)dq_slivers_packed_bytes(x->s, g->k, g->n);
+    return (x->whole_a ? 0 : round_up(a, DQ_ALIGNMENT)) + (x->whole_b ? 0 : b);
+}
+
+static void multiply_whole(const dq_compute *compute, const product *x) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    unsigned char *room_a = x->packed_a, *room_b = x->packed_a;
+    if (!x->whole_a) room_b += round_up((int64_t)dq_slivers_packed_a_bytes(s, g->m, g->k), DQ_ALIGNMENT);
+    product packed = *x;
+    packed.whole_a = x->whole_a ? x->whole_a : room_a;
+    packed.whole_b = x->whole_b ? x->whole_b : room_b;
+    const int64_t column_slivers = ceil_div(g->n, s->columns), row_chunks = ceil_div(g->m, s->chunk_rows);
+    const int64_t column_chunks = min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), column_slivers);
+#pragma omp parallel num_threads(compute->threads)
+    {
+        if (s->begin) s->begin();
+        if (!x->whole_a) pack_whole_a(x, room_a);
+        if (!x->whole_b) pack_whole_b(x, room_b);
+#pragma omp barrier
+#pragma omp for schedule(dynamic)
+        for (int64_t task = 0; task < row_chunks * column_chunks; task++)
+            for (int64_t start = 0; start < g->k; start += x->depth) {
+                panel at = panel_of(&packed, 0, g->m, 0, g->n, start);
+                multiply_chunk(&packed, &at, task / column_chunks, row_chunks, task % column_chunks, column_chunks);
+            }
+        if (s->end) s->end();
+    }
 }
 
 static void multiply_narrow(const dq_compute *compute, const product *x) {
@@ -174,6 +223,7 @@ static void multiply_narrow(const dq_compute *compute, const product *x) {
     {
         if (s->begin) s->begin();
         if (!x->whole_a) pack_whole_a(x, x->packed_a);
+#pragma omp barrier
         void *sliver = dq_workspace_thread(compute, omp_get_thread_num());
 #pragma omp for schedule(dynamic, 4)
         for (int64_t j = 0; j < column_slivers; j++)
@@ -254,6 +304,8 @@ void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_ge
         multiply_narrow(compute, &x);
     else if (is_slim(&x))
         multiply_slim(compute, &x);
+    else if (missing(&x) <= s->whole_bytes)
+        multiply_whole(compute, &x);
     else
         multiply_shared(compute, &x);
 }

@@ -13,16 +13,20 @@ enum {
     DQ_GEMM_DEPTH = 320,
     DQ_GEMM_COLUMNS = 3072,
     DQ_GEMM_CHUNK_ROWS = 144,
-    /* Pairs of bf16: what follows one sliver of B through L1 is light, so blocks are long instead, because every block
+    /* Pairs of bf16. Dots: what follows one sliver of B through L1 is light, so blocks are long instead, because every block
      * passes over C once more; with 1024 steps the sums of most layers of small models are one block. A chunk of A takes
-     * 288 KB of L2, of the larger L2 beside tiles 512 KB. */
-    DQ_BF16_DEPTH = 1024,
+     * 288 KB of L2. */
     DQ_BF16_COLUMNS = 2048,
+    DQ_BF16_DEPTH_DOTS = 1024,
     DQ_BF16_CHUNK_ROWS_DOTS = 144,
-    DQ_BF16_CHUNK_ROWS_TILES = 256,
+    /* Tiles: two tiles of A and two of B are 4 KB for 64 cycles, more than L2 gives, so a sliver of B (40 KB) has L1 (48 KB) for
+     * itself while a chunk of A (640 KB) comes from L2 (2 MB); and as that sliver itself comes from beyond L2, it meets many
+     * rows. */
+    DQ_BF16_DEPTH_TILES = 640,
+    DQ_BF16_CHUNK_ROWS_TILES = 512,
 
     DQ_WORKSPACE_F32 = (DQ_GEMM_ROWS + DQ_GEMM_COLUMNS) * DQ_GEMM_DEPTH * 4,
-    DQ_WORKSPACE_BF16 = (DQ_GEMM_ROWS + DQ_BF16_COLUMNS) * DQ_BF16_DEPTH * 2,
+    DQ_WORKSPACE_BF16 = (DQ_GEMM_ROWS + DQ_BF16_COLUMNS) * DQ_BF16_DEPTH_DOTS * 2,
     DQ_WORKSPACE_SHARED = DQ_WORKSPACE_F32 > DQ_WORKSPACE_BF16 ? DQ_WORKSPACE_F32 : DQ_WORKSPACE_BF16,
     DQ_WORKSPACE_THREAD = 1024 * 1024
 };

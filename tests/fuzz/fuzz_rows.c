@@ -37,13 +37,19 @@ static void pack(const dq_dataset *data) {
     dq_order order;
     dq_batch batch;
     FUZZ_REQUIRE(dq_order_open(&order, data->rows, 1, true, &error) == DLQAT_OK);
-    FUZZ_REQUIRE(dq_batch_open(&batch, 64, 0, &error) == DLQAT_OK);
+    FUZZ_REQUIRE(dq_batch_open(&batch, 64, 96, &error) == DLQAT_OK);
     for (uint64_t at = 0; at < 2 * data->rows && at < 64; at++) {
         const size_t row = dq_order_row(&order, at);
         FUZZ_REQUIRE(row < data->rows);
-        if (dq_batch_add(&batch, data, row)) continue;
-        dq_batch_clear(&batch);
-        (void)dq_batch_add(&batch, data, row);
+        if (!dq_batch_add(&batch, data, row)) {
+            dq_batch_clear(&batch);
+            if (!dq_batch_add(&batch, data, row)) continue;
+        }
+        /* The row is there whole, wherever its tokens come from. */
+        const size_t first = batch.row_key[batch.rows - 1], needed = dq_row_needed(data, row);
+        FUZZ_REQUIRE(first + needed == batch.keys && batch.keys <= 96 && batch.tokens <= 64);
+        for (size_t i = 0; i < needed; i++)
+            FUZZ_REQUIRE(batch.ids[batch.source[first + i]] == data->ids[data->begin[row] + i]);
     }
     dq_batch_close(&batch);
     dq_order_close(&order);

@@ -17,9 +17,11 @@
 DQ_DECLARE_IN(DQ_VARIANT_F32);
 
 #ifdef DQ_BF16_TILES
-enum { ROWS = 32, COLUMNS = 32, UNIT = 32, A_TOGETHER = 1, CHUNK_ROWS = DQ_BF16_CHUNK_ROWS_TILES };
+enum { ROWS = 32, COLUMNS = 32, UNIT = 32, A_TOGETHER = 1 };
+enum { DEPTH = DQ_BF16_DEPTH_TILES, CHUNK_ROWS = DQ_BF16_CHUNK_ROWS_TILES };
 #else
-enum { ROWS = DQ_TILE_ROWS, COLUMNS = DQ_TILE_COLUMNS, UNIT = 2, A_TOGETHER = 4, CHUNK_ROWS = DQ_BF16_CHUNK_ROWS_DOTS };
+enum { ROWS = DQ_TILE_ROWS, COLUMNS = DQ_TILE_COLUMNS, UNIT = 2, A_TOGETHER = 4 };
+enum { DEPTH = DQ_BF16_DEPTH_DOTS, CHUNK_ROWS = DQ_BF16_CHUNK_ROWS_DOTS };
 #endif
 enum { W = DQ_VEC_WIDTH, B_TOGETHER = 2 };
 _Static_assert(W == 16, "tiles are 16 wide");
@@ -242,10 +244,11 @@ static const dq_slivers of_pairs = {.rows = ROWS,
                                     .columns = COLUMNS,
                                     .unit = UNIT,
                                     .value_bytes = sizeof(uint16_t),
-                                    .depth = DQ_BF16_DEPTH,
+                                    .depth = DEPTH,
                                     .panel_rows = DQ_GEMM_ROWS,
                                     .panel_columns = DQ_BF16_COLUMNS,
                                     .chunk_rows = CHUNK_ROWS,
+                                    .whole_bytes = DQ_WORKSPACE_SHARED,
                                     .a_together = A_TOGETHER,
                                     .b_together = B_TOGETHER,
                                     .pack_a = pack_a,

@@ -33,18 +33,19 @@ DQ_INLINE void dq_tiles_clear(dq_tiles *t, bool lower, bool right) {
     if (lower && right) _tile_zero(3);
 }
 
-/* a: 32 rows of 32 values; b: 16 rows of 32 pairs. */
+/* a: 32 rows of 32 values; b: 16 rows of 32 pairs. One sliver of B meets many of A: A passes by L1 (TILELOADDT1), so that B stays
+ * there, since L2 alone cannot deliver a tile for each product. */
 DQ_INLINE void dq_tiles_step(dq_tiles *t, const uint32_t *a, const uint32_t *b, bool lower, bool right) {
     (void)t;
     _tile_loadd(6, b, 128);
-    _tile_loadd(4, a, 64);
+    _tile_stream_loadd(4, a, 64);
     _tile_dpbf16ps(0, 4, 6);
     if (right) {
         _tile_loadd(7, b + 16, 128);
         _tile_dpbf16ps(1, 4, 7);
     }
     if (lower) {
-        _tile_loadd(5, a + 16 * 16, 64);
+        _tile_stream_loadd(5, a + 16 * 16, 64);
         _tile_dpbf16ps(2, 5, 6);
     }
     if (lower && right) _tile_dpbf16ps(3, 5, 7);

@@ -70,6 +70,7 @@ static dq_slivers slivers_of(const dq_compute *compute) {
                     .panel_rows = DQ_GEMM_ROWS,
                     .panel_columns = DQ_GEMM_COLUMNS,
                     .chunk_rows = DQ_GEMM_CHUNK_ROWS,
+                    .whole_bytes = DQ_WORKSPACE_SHARED,
                     .a_together = A_TOGETHER,
                     .b_together = B_TOGETHER,
                     .pack_a = pack_a,
