@@ -147,7 +147,7 @@ static void print_item(dq_buffer *out, const char *name, size_t bytes, const cha
 static void print_plan(dq_buffer *out, const dq_plan *plan, const dq_settings *s, const dq_feed_sizes *sizes) {
     dq_buffer_format(
         out,
-        "\nA run of %s: %lld rows of at most %lld tokens in a micro-batch, %s %lld tokens, %lld at once; %d "
+        "\nA run of %s: %lld rows of at most %lld tokens in a micro-batch, %s %lld tokens to work on, %lld at once; %d "
         "threads\n",
         s->method, (long long)s->batch_size, (long long)s->max_length, s->data ? "of these data" : "at the most",
         (long long)sizes->micro_batch, (long long)plan->capacity, plan->threads);

@@ -20,6 +20,15 @@ size_t dq_row_shared(const dq_dataset *data, size_t row, size_t other) {
     return shared < LEAST ? 0 : shared;
 }
 
+int dq_row_compare(const dq_dataset *data, size_t row, size_t other) {
+    const size_t x = data->begin[row], y = data->begin[other];
+    const size_t length = data->begin[row + 1] - x, others = data->begin[other + 1] - y;
+    for (size_t i = 0; i < length && i < others; i++)
+        if (data->ids[x + i] != data->ids[y + i]) return data->ids[x + i] < data->ids[y + i] ? -1 : 1;
+    if (length != others) return length < others ? -1 : 1;
+    return row < other ? -1 : row > other;
+}
+
 dlqat_status dq_batch_open(dq_batch *batch, size_t capacity, size_t key_capacity, dlqat_error *error) {
     memset(batch, 0, sizeof *batch);
     if (!capacity || capacity > INT32_MAX || key_capacity > INT32_MAX)

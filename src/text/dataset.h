@@ -55,6 +55,8 @@ size_t dq_row_needed(const dq_dataset *data, size_t row);
 /* How many tokens at the beginning of row `other` give what those of `row` give: the same ids, without a target to predict
  * in either row. 0 where they are too few to be worth the trouble. */
 size_t dq_row_shared(const dq_dataset *data, size_t row, size_t other);
+/* For sorting: by their ids, so that rows that share most are neighbours; < 0: `row` comes first. Equal ones by their numbers. */
+int dq_row_compare(const dq_dataset *data, size_t row, size_t other);
 /* A row is compared with so many before it: enough for what templates write, and linear in rows. */
 enum { DQ_SHARE_AMONG = 64 };
 

@@ -10,9 +10,9 @@ typedef enum dq_step_kind {
     DQ_STEP_PREPEND,      /* normalizer: content before a text that is not empty */
     DQ_STEP_REPLACE,      /* normalizer, decoder: pattern by content */
     DQ_STEP_SPLIT,        /* pre-tokenizer */
-    DQ_STEP_BYTE_LEVEL,   /* pre-tokenizer: splits where there is a pattern, then each byte becomes a printable character;
+    DQ_STEP_BYTE_LEVEL, /* pre-tokenizer: splits where there is a pattern, then each byte becomes a printable character;
                              decoder: back */
-    DQ_STEP_METASPACE,    /* pre-tokenizer: spaces become content, one is put in front; decoder: back */
+    DQ_STEP_METASPACE,  /* pre-tokenizer: spaces become content, one is put in front; decoder: back */
     DQ_STEP_BYTE_FALLBACK, /* decoder: <0xAB> becomes the byte */
     DQ_STEP_FUSE,          /* decoder: all tokens become one */
     DQ_STEP_STRIP          /* decoder: up to `left` and `right` times content off the ends */

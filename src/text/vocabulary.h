@@ -16,7 +16,7 @@ typedef struct dq_vocabulary {
     size_t count, capacity; /* count: highest id + 1 */
     uint32_t *slots;        /* open addressing: id + 1, 0 is free */
     size_t slot_count, used;
-    int64_t id_limit; /* ids at or beyond it are refused: a file must not make us allocate what it does not fill */
+    int64_t id_limit;  /* ids at or beyond it are refused: a file must not make us allocate what it does not fill */
     const char *where; /* the file, for messages; borrowed */
 } dq_vocabulary;
 

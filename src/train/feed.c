@@ -89,6 +89,12 @@ int64_t dq_feed_keys(const dq_feed_sizes *sizes, int64_t at_once) {
 
 /* ---- The rows of a step --------------------------------------------------------------------------------------------- */
 
+/* A row as qsort sees it. */
+struct dq_feed_member {
+    const dq_dataset *data;
+    size_t row;
+};
+
 dlqat_status dq_feed_open(dq_feed *feed, const dlqat_options *options, const dq_dataset *data,
                           const dq_feed_sizes *sizes, int64_t at_once, dlqat_error *error) {
     const dq_settings *set = dq_options_settings(options);
@@ -98,7 +104,8 @@ dlqat_status dq_feed_open(dq_feed *feed, const dlqat_options *options, const dq_
                       .at_once = (uint64_t)at_once};
     dlqat_status status = dq_order_open(&feed->order, data->rows, (uint64_t)set->seed, !set->no_shuffle, error);
     feed->row = malloc((size_t)feed->rows * sizeof *feed->row);
-    if (status == DLQAT_OK && !feed->row)
+    feed->members = malloc((size_t)feed->rows * sizeof *feed->members);
+    if (status == DLQAT_OK && (!feed->row || !feed->members))
         status =
             dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the numbers of %lld rows", (long long)set->batch_size);
     if (status == DLQAT_OK)
@@ -112,6 +119,7 @@ void dq_feed_close(dq_feed *feed) {
     dq_order_close(&feed->order);
     dq_batch_close(&feed->batch);
     free(feed->row);
+    free(feed->members);
     memset(feed, 0, sizeof *feed);
 }
 
@@ -146,15 +154,35 @@ static size_t end_of_piece(const dq_feed *feed, size_t first, uint64_t aim, uint
     return at;
 }
 
+static int compare_members(const void *one, const void *other) {
+    const struct dq_feed_member *x = one, *y = other;
+    return dq_row_compare(x->data, x->row, y->row);
+}
+
+static void sort_rows(dq_feed *feed) {
+    const size_t rows = (size_t)feed->rows;
+    for (size_t i = 0; i < rows; i++) feed->members[i] = (struct dq_feed_member){feed->data, feed->row[i]};
+    qsort(feed->members, rows, sizeof *feed->members, compare_members);
+    for (size_t i = 0; i < rows; i++) feed->row[i] = feed->members[i].row;
+}
+
+/* How many pieces an aim gives, and their tokens together, which are more where it parts rows that begin alike. */
+static uint64_t count_pieces(const dq_feed *feed, uint64_t aim, uint64_t *total) {
+    uint64_t pieces = 0, tokens;
+    *total = 0;
+    for (size_t at = 0; at < (size_t)feed->rows; pieces++, *total += tokens) at = end_of_piece(feed, at, aim, &tokens);
+    return pieces;
+}
+
 /* As few pieces as the bound allows, about equally large: a small last one would cost nearly as much as a full one. */
 static void begin_micro_batch(dq_feed *feed) {
     read_rows(&feed->order, feed->next, feed->row, (size_t)feed->rows);
     feed->next += (uint64_t)feed->rows;
     feed->taken = 0;
-    uint64_t total = 0, pieces = 0, tokens;
-    for (size_t at = 0; at < (size_t)feed->rows; pieces++, total += tokens)
-        at = end_of_piece(feed, at, UINT64_MAX, &tokens);
-    feed->aim = (total + pieces - 1) / pieces;
+    if (feed->batch.source) sort_rows(feed);
+    uint64_t total, fewest = count_pieces(feed, UINT64_MAX, &total);
+    feed->aim = (total + fewest - 1) / fewest;
+    while (count_pieces(feed, feed->aim, &total) > fewest) feed->aim += feed->aim / 16 + 1;
 }
 
 const dq_batch *dq_feed_next(dq_feed *feed) {

@@ -3,8 +3,11 @@
  * The rows of step k = 1, 2, .. are positions (k-1) R .. k R - 1 of the data's order, R = batch_size * accumulation: so a run goes
  * on from a number. Each micro-batch of batch_size rows is fed in pieces of whole rows of at most `at_once` tokens, but at least
  * one row. What a piece adds to the gradients does not depend on the others, so pieces change nothing but the order of sums; they
- * bound the memory of the activations. Tokens that rows of a piece have in common are worked on once (dq_batch), which again changes
- * nothing but the order of sums; all counts here are of tokens worked on, but for those of dq_feed_step. */
+ * bound the memory of the activations.
+ *
+ * Tokens that rows of a piece have in common are worked on once (dq_batch), which again changes nothing but the order of sums. Where
+ * they are, the rows of a micro-batch come sorted, so that those that begin alike are in one piece. All counts here are of tokens
+ * worked on, but for those of dq_feed_step. */
 #ifndef DQ_TRAIN_FEED_H
 #define DQ_TRAIN_FEED_H
 
@@ -29,13 +32,14 @@ int64_t dq_feed_keys(const dq_feed_sizes *sizes, int64_t at_once);
 typedef struct dq_feed {
     const dq_dataset *data; /* borrowed */
     dq_order order;
-    dq_batch batch;              /* the piece that is at work */
-    int64_t rows, micro_batches; /* of a micro-batch; of a step */
-    uint64_t at_once;            /* 0: no bound */
-    uint64_t next, end;          /* positions: of the next micro-batch, and of the end of the step */
-    size_t *row;                 /* [rows] of this micro-batch: numbers of the data's rows */
-    size_t taken;                /* of them */
-    uint64_t aim;                /* tokens after which a piece of this micro-batch is full enough */
+    dq_batch batch;                 /* the piece that is at work */
+    int64_t rows, micro_batches;    /* of a micro-batch; of a step */
+    uint64_t at_once;               /* 0: no bound */
+    uint64_t next, end;             /* positions: of the next micro-batch, and of the end of the step */
+    size_t *row;                    /* [rows] of this micro-batch: numbers of the data's rows */
+    size_t taken;                   /* of them */
+    struct dq_feed_member *members; /* [rows]: to sort them */
+    uint64_t aim;                   /* tokens after which a piece of this micro-batch is full enough */
 } dq_feed;
 
 /* sizes: as measured with the same options and data. */

@@ -146,6 +146,20 @@ static void shares_prefixes(void **state) {
     dq_dataset_close(&data);
 }
 
+/* In the order of their ids; a beginning before what goes on. */
+static void sorts(void **state) {
+    (void)state;
+    static const row_shape shape[] = {{9, 2, 5, 4}, {9, 2, 5, 9}, {5, 2, 5, 9}, {9, 2, 4, 9}, {9, 2, 5, 9}};
+    static const size_t order[] = {3, 2, 1, 4, 0};
+    dq_dataset data = rows_of(shape, 5);
+    for (size_t i = 0; i < 5; i++)
+        for (size_t j = 0; j < 5; j++) {
+            const int got = dq_row_compare(&data, order[i], order[j]);
+            assert_true(i < j ? got < 0 : i > j ? got > 0 : got == 0);
+        }
+    dq_dataset_close(&data);
+}
+
 /* Every label of the data set is a label of the batches, and no token of one row is the target of another. */
 static void keeps_every_label(void **state) {
     (void)state;
@@ -181,6 +195,7 @@ static void refuses_sizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(packs), cmocka_unit_test(shares_prefixes),
-                                       cmocka_unit_test(keeps_every_label), cmocka_unit_test(refuses_sizes)};
+                                       cmocka_unit_test(sorts), cmocka_unit_test(keeps_every_label),
+                                       cmocka_unit_test(refuses_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

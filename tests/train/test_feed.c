@@ -16,12 +16,29 @@ static void begin_alike(setup *s) {
     }
 }
 
+/* The row at this position of the order; where prefixes are shared the rows of a micro-batch come sorted. */
+static size_t row_at(const dq_dataset *data, dq_order *order, uint64_t position, uint64_t batch_size, bool sorted) {
+    const uint64_t first = position / batch_size * batch_size;
+    size_t row[ROWS];
+    for (uint64_t i = 0; i < batch_size; i++) {
+        row[i] = dq_order_row(order, first + i);
+        for (uint64_t j = i; sorted && j > 0 && dq_row_compare(data, row[j - 1], row[j]) > 0; j--) {
+            const size_t kept = row[j];
+            row[j] = row[j - 1];
+            row[j - 1] = kept;
+        }
+    }
+    return row[position - first];
+}
+
 /* Row by row what a piece works on: position after position, each the right token, its own or one that was there before. Returns the
  * rows' tokens in the data. */
-static size_t check_piece(const dq_batch *batch, const dq_dataset *data, dq_order *order, uint64_t *position) {
+static size_t check_piece(const dq_batch *batch, const dq_dataset *data, dq_order *order, int64_t batch_size,
+                          uint64_t *position) {
     size_t key = 0, own = 0, in_data = 0;
     for (size_t r = 0; r < batch->rows; r++) {
-        const size_t row = dq_order_row(order, (*position)++), begin = data->begin[row], first = key;
+        const size_t row = row_at(data, order, (*position)++, (uint64_t)batch_size, batch->source),
+                     begin = data->begin[row], first = key;
         in_data += data->begin[row + 1] - begin;
         for (size_t i = 0; i < dq_row_needed(data, row); i++, key++) {
             const size_t at = batch->source ? (size_t)batch->source[key] : key;
@@ -51,7 +68,7 @@ static int walk(setup *s, dq_feed *feed, int64_t step, int64_t batch_size, int64
     dq_feed_step(feed, step, &tokens, &labels);
     for (const dq_batch *batch; (batch = dq_feed_next(feed)); pieces++) {
         const uint64_t begin = position - first;
-        tokens_seen += check_piece(batch, &s->data, &order, &position);
+        tokens_seen += check_piece(batch, &s->data, &order, batch_size, &position);
         const uint64_t last = position - 1 - first;
         assert_true(batch->rows >= 1 && last < count);
         assert_true(begin / (uint64_t)batch_size == last / (uint64_t)batch_size);
@@ -154,16 +171,16 @@ static void shared_prefixes_count_once(void **state) {
     assert_null(dq_feed_next(&feed));
     dq_feed_close(&feed);
 
-    /* Two pieces of about 37: the second works on the prefix again. */
+    /* Two pieces: those that begin alike come together, or the second works on the prefix again. */
     assert_ok(dq_feed_open(&feed, s.options, &s.data, &sizes, 60, &error));
     dq_feed_step(&feed, 1, &tokens, &labels);
     size_t worked_on = 0;
     for (int piece = 0; piece < 2; piece++) {
         batch = dq_feed_next(&feed);
-        assert_in_range(batch->tokens, 37 - 15, 37 + 15);
+        assert_in_range(batch->tokens, 33 - 15, 33 + 15);
         worked_on += batch->tokens;
     }
-    assert_int_equal(worked_on, 66 + 8);
+    assert_true(worked_on == 66 || worked_on == 66 + 8);
     assert_null(dq_feed_next(&feed));
     dq_feed_close(&feed);
     close_setup(&s);
