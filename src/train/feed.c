@@ -181,7 +181,7 @@ static void begin_micro_batch(dq_feed *feed) {
     feed->taken = 0;
     if (feed->batch.source) sort_rows(feed);
     uint64_t total, fewest = count_pieces(feed, UINT64_MAX, &total);
-    feed->aim = (total + fewest - 1) / fewest;
+    feed->aim = (total + fewest - 1) / fewest + (total == 0);
     while (count_pieces(feed, feed->aim, &total) > fewest) feed->aim += feed->aim / 16 + 1;
 }
 
