@@ -130,8 +130,8 @@ struct dq_kernels {
                             const float *up, int64_t n);
 
     void (*attention_forward)(const dq_compute *compute, const dq_attention *a);
-    /* Training only (first_position 0): dq, and dk, dv of all keys, are written. a->o and a->log_sum hold the forward's results; do_ [T, H, d]
-     * is the gradient of o. delta [T, H]: scratch. */
+    /* Training only (first_position 0): dq, and dk, dv of all keys, are written. a->o and a->log_sum hold the forward's
+     * results; do_ [T, H, d] is the gradient of o. delta [T, H]: scratch. */
     void (*attention_backward)(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,
                                float *dq, float *dk, float *dv);
 

@@ -85,6 +85,11 @@ static void pack(dq_pack_slivers_fn *into, const dq_operand *o, int width, int64
     into(o, first + before, some, (int)ceil_div(some, width), at->start, at->depth, out, (int64_t)width * at->steps);
 }
 
+/* Into how many chunks columns are cut, so that there are tasks enough. */
+static int64_t column_chunks_of(const dq_compute *compute, const dq_slivers *s, int64_t columns, int64_t row_chunks) {
+    return min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), ceil_div(columns, s->columns));
+}
+
 /* Chunk `row_chunk` of `row_chunks`, `column_chunk` of `column_chunks` of the panel. */
 static void multiply_chunk(const product *x, const panel *at, int64_t row_chunk, int64_t row_chunks,
                            int64_t column_chunk, int64_t column_chunks) {
@@ -125,8 +130,8 @@ static void multiply_panel(const dq_compute *compute, const product *x, const pa
 #pragma omp barrier
     }
 
-    int64_t row_chunks = ceil_div(at->rows, s->chunk_rows);
-    int64_t column_chunks = min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), column_slivers);
+    const int64_t row_chunks = ceil_div(at->rows, s->chunk_rows);
+    const int64_t column_chunks = column_chunks_of(compute, s, at->columns, row_chunks);
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < row_chunks * column_chunks; task++)
         multiply_chunk(x, at, task / column_chunks, row_chunks, task % column_chunks, column_chunks);
@@ -195,8 +200,8 @@ static void multiply_whole(const dq_compute *compute, const product *x) {
     product packed = *x;
     packed.whole_a = x->whole_a ? x->whole_a : room_a;
     packed.whole_b = x->whole_b ? x->whole_b : room_b;
-    const int64_t column_slivers = ceil_div(g->n, s->columns), row_chunks = ceil_div(g->m, s->chunk_rows);
-    const int64_t column_chunks = min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), column_slivers);
+    const int64_t row_chunks = ceil_div(g->m, s->chunk_rows);
+    const int64_t column_chunks = column_chunks_of(compute, s, g->n, row_chunks);
 #pragma omp parallel num_threads(compute->threads)
     {
         if (s->begin) s->begin();

@@ -7,8 +7,9 @@
  *
  * Keys come in blocks that begin at multiples of DQ_KEYS (in the backward of short rows: at the row's first key and every
  * DQ_KEYS from there). So what a row sums up, and in which order, depends on its own key range alone: neither on the block
- * it is in nor on threads, and a token decoded alone gets the bits it would get within a prompt. Key blocks that no row of the block sees are not visited, and within a block each sliver of
- * DQ_TILE_ROWS rows computes the part it sees: the work follows the sum of squared row lengths. */
+ * it is in nor on threads, and a token decoded alone gets the bits it would get within a prompt. Key blocks that no row of
+ * the block sees are not visited, and within a block each sliver of DQ_TILE_ROWS rows computes the part it sees: the work
+ * follows the sum of squared row lengths. */
 #ifndef DQ_KERNELS_VECTOR_ATTENTION_H
 #define DQ_KERNELS_VECTOR_ATTENTION_H
 
