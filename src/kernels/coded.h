@@ -42,6 +42,7 @@ typedef struct dq_coded {
     const void *codes; /* [out, row_bytes], at any address */
     /* BITS */
     int bits;      /* 2 .. 8 */
+    int code_bits; /* codes are below 2^code_bits, if that is known to be less; else 0 */
     int64_t group; /* divides in */
     dq_scale_type scale_type;
     const void *scales, *offsets; /* [out, in / group], at multiples of their size */

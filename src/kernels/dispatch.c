@@ -37,7 +37,7 @@ static bool always(void) {
     .fakequant_codes = dq_fakequant_codes_##v, .fakequant_decode = dq_fakequant_decode_##v,                            \
     .fakequant_backward = dq_fakequant_backward_##v, .fakequant_keep = dq_fakequant_keep_##v,                          \
     .fakequant_kept_backward = dq_fakequant_kept_backward_##v, .coded_rows = dq_coded_rows_##v,                        \
-    .coded_multiply = dq_coded_multiply_##v
+    .coded_multiply = dq_coded_multiply_##v, .tables_multiply = dq_tables_multiply_##v
 /* clang-format on */
 
 static const struct variant {
@@ -46,7 +46,7 @@ static const struct variant {
 } variants[] = {
     {always, {.name = "c", PRODUCTS(c), OPERATIONS(c)}},
 #ifdef DQ_HAVE_AVX2
-    {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), OPERATIONS(avx2)}},
+    {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), OPERATIONS(avx2), .tables_bits = 3}},
 #endif
 #ifdef DQ_HAVE_AVX512
     {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), OPERATIONS(avx512)}},

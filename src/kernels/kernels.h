@@ -163,6 +163,11 @@ struct dq_kernels {
     /* Weights in coded forms: coded.h. */
     dq_coded_rows_fn *coded_rows;
     void (*coded_multiply)(const dq_compute *compute, const dq_coded_product *p);
+
+    /* The same, not for int8, of many tokens with weights that dq_tables_admit (tables.h): S and O are factors of whole sums, and
+     * an element's order depends on `in` and on the largest code_bits of the product's weights alone. */
+    void (*tables_multiply)(const dq_compute *compute, const dq_coded_product *p);
+    int tables_bits; /* up to so many bits of a code it is faster than gemm; 0: never */
 };
 
 /* The variants compiled in, reference first; usable: this processor has what it needs. */

@@ -44,6 +44,7 @@
     dq_fakequant_keep_fn dq_fakequant_keep_##v;                                                                        \
     dq_fakequant_kept_backward_fn dq_fakequant_kept_backward_##v;                                                      \
     dq_coded_rows_fn dq_coded_rows_##v;                                                                                \
-    void dq_coded_multiply_##v(const dq_compute *compute, const dq_coded_product *p)
+    void dq_coded_multiply_##v(const dq_compute *compute, const dq_coded_product *p);                                  \
+    void dq_tables_multiply_##v(const dq_compute *compute, const dq_coded_product *p)
 
 #endif

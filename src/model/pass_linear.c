@@ -1,8 +1,10 @@
-/* Products with weights: resident ones; in generation, with not too many tokens, straight from their packed codes; all others
- * are produced a tile of rows at a time. */
+/* Products with weights: resident ones; in generation, with not too many tokens, straight from their packed codes; the forward with
+ * codes of few bits by tables; all others are produced a tile of rows at a time. */
 #include "model/pass_internal.h"
 
 #include <omp.h>
+
+#include "kernels/tables.h"
 
 /* With more tokens than this, a matrix product is worth the packing of its operands. */
 enum { CODED_TOKENS = 96, CODED_TOKENS_BF16 = 32 };
@@ -18,6 +20,14 @@ static bool stays_packed(const dq_pass *pass, const dq_compute *compute, const d
 /* Rounded activations save time where the codes are not unpacked to f32 anyway. */
 static bool rounds(const dq_pass *pass, int64_t T) {
     return pass->options.int8 && T <= DQ_CODED_FEW;
+}
+
+/* Planes are made of the codes for every product: with fewer tokens than this they cost a tenth of it and more. */
+enum { TABLES_TOKENS = 64 };
+
+static bool goes_by_tables(const dq_compute *compute, const dq_weight *weight, int64_t T) {
+    return T >= TABLES_TOKENS && compute->multiply == DQ_MULTIPLY_F32 && !weight->resident &&
+           dq_tables_admit(&weight->coded) && weight->coded.code_bits <= compute->kernels->tables_bits;
 }
 
 /* Rows [first, first + count) of W to where the kernels read them as the B of a product: W^T (the forward's, [in, count]) or W (the
@@ -115,9 +125,19 @@ static const void *packed_input(const dq_pass *pass, const dq_compute *compute, 
     return pass->packed_input;
 }
 
+static void multiply_by_tables(const dq_compute *compute, const dq_coded_product *p) {
+    double operations = 0;
+    for (int i = 0; i < p->count; i++)
+        operations += 2.0 * (double)p->tokens * (double)p->weight[i]->in * (double)p->weight[i]->out;
+    dq_operation before = dq_profile_enter(compute->profile, DQ_LINEAR_FORWARD, operations);
+    compute->kernels->tables_multiply(compute, p);
+    dq_profile_return(compute->profile, before);
+}
+
 void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int count, const dq_weight *const *weight,
                         const float *x, float *const *y, int64_t T, bool accumulate) {
     dq_coded_product coded = {.x = x, .tokens = T, .accumulate = accumulate, .int8 = rounds(pass, T)};
+    dq_coded_product tables = {.x = x, .tokens = T, .accumulate = accumulate};
     const dq_weight *others[DQ_CODED_TOGETHER];
     float *others_y[DQ_CODED_TOGETHER];
     int other = 0;
@@ -125,12 +145,16 @@ void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int coun
         if (stays_packed(pass, compute, weight[i], T)) {
             coded.weight[coded.count] = &weight[i]->coded;
             coded.y[coded.count++] = y[i];
+        } else if (goes_by_tables(compute, weight[i], T)) {
+            tables.weight[tables.count] = &weight[i]->coded;
+            tables.y[tables.count++] = y[i];
         } else {
             others[other] = weight[i];
             others_y[other++] = y[i];
         }
     }
     if (coded.count) compute->kernels->coded_multiply(compute, &coded);
+    if (tables.count) multiply_by_tables(compute, &tables);
     if (other == 0) return;
     const void *packed = packed_input(pass, compute, other, others, x, T);
     for (int i = 0; i < other; i++) forward(pass, compute, others[i], x, packed, others_y[i], T, accumulate);

@@ -85,6 +85,7 @@ dq_coded dq_quantizer_coded(const dq_quantizer *q) {
         .row_bytes = q->in,
         .codes = q->kept.codes,
         .bits = 8,
+        .code_bits = q->grid.bits,
         .group = q->grid.group,
         .scale_type = DQ_SCALE_F32,
         .scales = q->kept_S,

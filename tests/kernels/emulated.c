@@ -21,7 +21,8 @@ DQ_VARIANT_DECLARE(plain16tiles);
     .fakequant_adapt = dq_fakequant_adapt_plain16, .fakequant_codes = dq_fakequant_codes_plain16,                      \
     .fakequant_decode = dq_fakequant_decode_plain16, .fakequant_backward = dq_fakequant_backward_plain16,              \
     .fakequant_keep = dq_fakequant_keep_plain16, .fakequant_kept_backward = dq_fakequant_kept_backward_plain16,        \
-    .coded_rows = dq_coded_rows_plain16, .coded_multiply = dq_coded_multiply_plain16
+    .coded_rows = dq_coded_rows_plain16, .coded_multiply = dq_coded_multiply_plain16,                                  \
+    .tables_multiply = dq_tables_multiply_plain16
 /* clang-format on */
 
 const dq_kernels *kernels_to_test(size_t index, bool *usable) {

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "base/half.h"
+#include "base/random.h"
 #include "blocked.h"
 #include "emulated.h"
 #include "kernels/kernels.h"
@@ -285,6 +286,76 @@ static void test_coded_alone(void **state) {
     in_every_variant(coded_not_finite);
 }
 
+/* By tables a token gets the bits that it gets among others, and a weight those that it gives alone. */
+static void tables_alone(const dq_compute *compute) {
+    enum { TOKENS = 21, IN = 192, OUT = 37, GROUPS = OUT * IN / 64 };
+    float *x = values(TOKENS * IN, 1), *scales = values(GROUPS, 2), *offsets = values(GROUPS, 3);
+    float *y[2] = {values(TOKENS * OUT, 4), values(TOKENS * OUT, 4)}, alone[OUT];
+    uint8_t codes[OUT * IN];
+    for (int i = 0; i < OUT * IN; i++) codes[i] = (uint8_t)(dq_random_uniform(5, DQ_STREAM_SPLIT, 0, (uint64_t)i) * 8);
+    const dq_coded w = {.coding = DQ_CODING_BITS,
+                        .out = OUT,
+                        .in = IN,
+                        .row_bytes = IN,
+                        .codes = codes,
+                        .bits = 8,
+                        .code_bits = 3,
+                        .group = 64,
+                        .scale_type = DQ_SCALE_F32,
+                        .scales = scales,
+                        .offsets = offsets};
+    dq_coded part = w;
+    part.out = 5;
+    dq_coded_product all = {.x = x, .tokens = TOKENS, .count = 2, .weight = {&part, &w}, .y = {y[0], y[1]}};
+    compute->kernels->tables_multiply(compute, &all);
+    for (int t = 0; t < TOKENS; t++)
+        for (int i = 0; i < 2; i++) {
+            dq_coded_product one = {.x = x + t * IN, .tokens = 1, .count = 1, .weight = {all.weight[i]}, .y = {alone}};
+            compute->kernels->tables_multiply(compute, &one);
+            assert_memory_equal(alone, y[i] + t * all.weight[i]->out, (size_t)all.weight[i]->out * sizeof *alone);
+        }
+    free(x);
+    free(scales);
+    free(offsets);
+    free(y[0]);
+    free(y[1]);
+}
+
+/* A value that is not finite reaches all sums of its token, whatever the codes. */
+static void tables_not_finite(const dq_compute *compute) {
+    enum { TOKENS = 3, IN = 64, OUT = 9 };
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    static const uint8_t codes[OUT * IN];
+    float *scales = values(OUT, 1), *offsets = values(OUT, 2);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        float *x = values(TOKENS * IN, 3), y[TOKENS * OUT];
+        x[IN + 63] = bad[i];
+        const dq_coded w = {.coding = DQ_CODING_BITS,
+                            .out = OUT,
+                            .in = IN,
+                            .row_bytes = IN,
+                            .codes = codes,
+                            .bits = 8,
+                            .code_bits = 2,
+                            .group = 64,
+                            .scale_type = DQ_SCALE_F32,
+                            .scales = scales,
+                            .offsets = offsets};
+        dq_coded_product p = {.x = x, .tokens = TOKENS, .count = 1, .weight = {&w}, .y = {y}};
+        compute->kernels->tables_multiply(compute, &p);
+        for (int j = 0; j < TOKENS * OUT; j++) assert_int_equal(!isfinite(y[j]), j / OUT == 1);
+        free(x);
+    }
+    free(scales);
+    free(offsets);
+}
+
+static void test_tables(void **state) {
+    (void)state;
+    in_every_variant(tables_alone);
+    in_every_variant(tables_not_finite);
+}
+
 /* Operations whose every step is rounded exactly, in one order. */
 static void same_as_reference(const dq_compute *compute) {
     static const char *const exact[] = {
@@ -544,7 +615,7 @@ int main(void) {
         cmocka_unit_test(test_decoded),     cmocka_unit_test(test_same_as_reference),
         cmocka_unit_test(test_not_hidden),  cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_choice),      cmocka_unit_test(test_as_torch),
-        cmocka_unit_test(test_coded_alone),
+        cmocka_unit_test(test_coded_alone), cmocka_unit_test(test_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,8 @@ dlqat_kernels_bf16(dlqat_kernels_plain16tiles plain16tiles plain16 -O1 -fno-var-
 foreach(test test_kernels test_kernels_bits)
   target_sources(${test} PRIVATE ${kernels_tests}/emulated.c ${kernels_tests}/operations.c
     ${kernels_tests}/operations_attention.c ${kernels_tests}/operations_gemm.c ${kernels_tests}/operations_coded.c
-    ${kernels_tests}/operations_rows.c ${kernels_tests}/operations_fakequant.c $<TARGET_OBJECTS:dlqat_kernels_plain16>
+    ${kernels_tests}/operations_rows.c ${kernels_tests}/operations_fakequant.c ${kernels_tests}/operations_tables.c
+    $<TARGET_OBJECTS:dlqat_kernels_plain16>
     $<TARGET_OBJECTS:dlqat_kernels_plain16dots> $<TARGET_OBJECTS:dlqat_kernels_plain16tiles>)
 endforeach()
 

@@ -224,6 +224,87 @@ static void tiles_join(void **state) {
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
+static int weights_by_tables; /* a test may have one */
+
+static void count_and_multiply(const dq_compute *compute, const dq_coded_product *p) {
+    weights_by_tables += p->count;
+    dq_kernels_at(0, NULL)->tables_multiply(compute, p); /* plain C */
+}
+
+/* Products go by tables where codes have few bits and tokens are many enough, in f32, each weight of one x by itself: the sums are
+ * those of the others. */
+static void few_bits_go_by_tables(void **state) {
+    (void)state;
+    enum { OUT = 24, IN = 128, T = 64 };
+    dlqat_error error;
+    dq_compute compute;
+    assert_ok(dq_compute_open(&compute, NULL, 2, DQ_MULTIPLY_F32, &error));
+    dq_kernels kernels = *compute.kernels;
+    kernels.tables_multiply = count_and_multiply;
+    kernels.tables_bits = 3;
+    compute.kernels = &kernels;
+    uint8_t codes[OUT * IN];
+    float scales[OUT * IN / 32], offsets[OUT * IN / 32], *x = reserve((size_t)T * IN, sizeof *x);
+    float *y[2] = {reserve((size_t)T * OUT, sizeof(float)), reserve((size_t)T * OUT, sizeof(float))};
+    float *made = reserve((size_t)DQ_PACK_UNIT * IN, sizeof *made);
+    float *packed = reserve((size_t)dq_packed_floats(OUT, IN), sizeof *packed);
+    float *input = reserve((size_t)dq_packed_floats(DQ_PACK_ROWS, IN), sizeof *input);
+    for (int i = 0; i < OUT * IN; i++) codes[i] = (uint8_t)(i * 7 % 13 % 4);
+    for (int i = 0; i < OUT * IN / 32; i++) {
+        scales[i] = (float)(i % 11 - 5) / 8;
+        offsets[i] = (float)(i % 17 - 8) / 4;
+    }
+    for (int i = 0; i < T * IN; i++) x[i] = (float)(i % 197 * 104 % 197 - 98) / 98.0f;
+    const dq_pass pass = {
+        .packed_input = input, .makers = 1, .made_floats = DQ_PACK_UNIT * IN, .made = made, .packed = packed};
+    static const struct {
+        int64_t tokens, group;
+        int bits[2], by_tables;
+        dq_multiply multiply;
+    } cases[] = {{T, 64, {3, 2}, 2, DQ_MULTIPLY_F32},     {T, 64, {3, 4}, 1, DQ_MULTIPLY_F32},
+                 {T, 128, {8, 3}, 1, DQ_MULTIPLY_F32},    {T, 64, {0, 0}, 0, DQ_MULTIPLY_F32},
+                 {T - 1, 64, {3, 3}, 0, DQ_MULTIPLY_F32}, {T, 32, {3, 3}, 0, DQ_MULTIPLY_F32},
+                 {T, 64, {3, 3}, 0, DQ_MULTIPLY_BF16}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        dq_weight weight[2];
+        for (int n = 0; n < 2; n++)
+            weight[n] = (dq_weight){.out = OUT,
+                                    .in = IN,
+                                    .coded = {.coding = DQ_CODING_BITS,
+                                              .out = OUT,
+                                              .in = IN,
+                                              .row_bytes = IN,
+                                              .codes = codes,
+                                              .bits = 8,
+                                              .code_bits = cases[i].bits[n],
+                                              .group = cases[i].group,
+                                              .scale_type = DQ_SCALE_F32,
+                                              .scales = scales,
+                                              .offsets = offsets}};
+        weights_by_tables = 0;
+        compute.multiply = cases[i].multiply;
+        dq_linears_forward(&pass, &compute, 2, (const dq_weight *[]){&weight[0], &weight[1]}, x, y, cases[i].tokens,
+                           false);
+        assert_int_equal(weights_by_tables, cases[i].by_tables);
+        for (int64_t at = 0; at < 2 * cases[i].tokens * OUT; at++) {
+            const int64_t row = at / 2 % OUT, token = at / 2 / OUT;
+            double sum = 0, size = 0;
+            for (int64_t j = 0; j < IN; j++) {
+                const int64_t group = (row * IN + j) / cases[i].group;
+                const double term = ((double)scales[group] * codes[row * IN + j] + offsets[group]) * x[token * IN + j];
+                sum += term;
+                size += fabs(term);
+            }
+            /* 128 sums of f32, or both operands rounded to bf16 (2^-9 each). */
+            const double allowed = cases[i].multiply == DQ_MULTIPLY_BF16 ? 1e-2 : 1e-5;
+            assert_true(fabs(y[at % 2][at / 2] - sum) <= allowed * size);
+        }
+    }
+    dq_compute_close(&compute);
+    float *const all[] = {x, y[0], y[1], made, packed, input};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+}
+
 /* Loss in chunks: 600 label tokens are more than a chunk holds. Rows alone fit into one. */
 static void loss_chunks_join(void **state) {
     (void)state;
@@ -504,6 +585,7 @@ int main(void) {
         WITH(packing_changes_nothing, "qwen3_tied"),
         cmocka_unit_test(residence_keeps_the_bits),
         cmocka_unit_test(tiles_join),
+        cmocka_unit_test(few_bits_go_by_tables),
         cmocka_unit_test(loss_chunks_join),
         cmocka_unit_test(wanted_gradients_are_independent),
         WITH(decoding_matches_forward, "llama3"),

@@ -133,3 +133,7 @@ void dq_coded_multiply_c(const dq_compute *compute, const dq_coded_product *p) {
         for (int64_t row = 0; row < p->weight[i]->out; row++) multiply_row(p, i, row);
     }
 }
+
+void dq_tables_multiply_c(const dq_compute *compute, const dq_coded_product *p) {
+    dq_coded_multiply_c(compute, p);
+}
