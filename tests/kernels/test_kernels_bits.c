@@ -286,6 +286,22 @@ static void test_coded_alone(void **state) {
     in_every_variant(coded_not_finite);
 }
 
+/* Codes that go by tables, in groups of 64. */
+static dq_coded few_bits(const uint8_t *codes, int code_bits, const float *scales, const float *offsets, int64_t out,
+                         int64_t in) {
+    return (dq_coded){.coding = DQ_CODING_BITS,
+                      .out = out,
+                      .in = in,
+                      .row_bytes = in,
+                      .codes = codes,
+                      .bits = 8,
+                      .code_bits = code_bits,
+                      .group = 64,
+                      .scale_type = DQ_SCALE_F32,
+                      .scales = scales,
+                      .offsets = offsets};
+}
+
 /* By tables a token gets the bits that it gets among others, and a weight those that it gives alone. */
 static void tables_alone(const dq_compute *compute) {
     enum { TOKENS = 21, IN = 192, OUT = 37, GROUPS = OUT * IN / 64 };
@@ -293,19 +309,7 @@ static void tables_alone(const dq_compute *compute) {
     float *y[2] = {values(TOKENS * OUT, 4), values(TOKENS * OUT, 4)}, alone[OUT];
     uint8_t codes[OUT * IN];
     for (int i = 0; i < OUT * IN; i++) codes[i] = (uint8_t)(dq_random_uniform(5, DQ_STREAM_SPLIT, 0, (uint64_t)i) * 8);
-    const dq_coded w = {.coding = DQ_CODING_BITS,
-                        .out = OUT,
-                        .in = IN,
-                        .row_bytes = IN,
-                        .codes = codes,
-                        .bits = 8,
-                        .code_bits = 3,
-                        .group = 64,
-                        .scale_type = DQ_SCALE_F32,
-                        .scales = scales,
-                        .offsets = offsets};
-    dq_coded part = w;
-    part.out = 5;
+    const dq_coded w = few_bits(codes, 3, scales, offsets, OUT, IN), part = few_bits(codes, 3, scales, offsets, 5, IN);
     dq_coded_product all = {.x = x, .tokens = TOKENS, .count = 2, .weight = {&part, &w}, .y = {y[0], y[1]}};
     compute->kernels->tables_multiply(compute, &all);
     for (int t = 0; t < TOKENS; t++)
@@ -314,11 +318,8 @@ static void tables_alone(const dq_compute *compute) {
             compute->kernels->tables_multiply(compute, &one);
             assert_memory_equal(alone, y[i] + t * all.weight[i]->out, (size_t)all.weight[i]->out * sizeof *alone);
         }
-    free(x);
-    free(scales);
-    free(offsets);
-    free(y[0]);
-    free(y[1]);
+    float *const made[] = {x, scales, offsets, y[0], y[1]};
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) free(made[i]);
 }
 
 /* A value that is not finite reaches all sums of its token, whatever the codes. */
@@ -327,20 +328,10 @@ static void tables_not_finite(const dq_compute *compute) {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     static const uint8_t codes[OUT * IN];
     float *scales = values(OUT, 1), *offsets = values(OUT, 2);
+    const dq_coded w = few_bits(codes, 2, scales, offsets, OUT, IN);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         float *x = values(TOKENS * IN, 3), y[TOKENS * OUT];
         x[IN + 63] = bad[i];
-        const dq_coded w = {.coding = DQ_CODING_BITS,
-                            .out = OUT,
-                            .in = IN,
-                            .row_bytes = IN,
-                            .codes = codes,
-                            .bits = 8,
-                            .code_bits = 2,
-                            .group = 64,
-                            .scale_type = DQ_SCALE_F32,
-                            .scales = scales,
-                            .offsets = offsets};
         dq_coded_product p = {.x = x, .tokens = TOKENS, .count = 1, .weight = {&w}, .y = {y}};
         compute->kernels->tables_multiply(compute, &p);
         for (int j = 0; j < TOKENS * OUT; j++) assert_int_equal(!isfinite(y[j]), j / OUT == 1);
