@@ -7,7 +7,7 @@
 
 enum {
     /* Several tasks a thread even out what the threads get to do. */
-    TASKS_EACH = 16,
+    TASKS_EACH = 32,
     /* A as a whole may take this much of L2 on the narrow way. */
     NARROW_BYTES = 256 * 1024
 };
@@ -90,24 +90,39 @@ static int64_t column_chunks_of(const dq_compute *compute, const dq_slivers *s, 
     return min_of(ceil_div(TASKS_EACH * compute->threads, row_chunks), ceil_div(columns, s->columns));
 }
 
+/* Slivers [first, end) of an operand. */
+typedef struct range {
+    int64_t first, end;
+} range;
+
+/* Part `i` of so many. */
+static range part(int64_t slivers, int64_t i, int64_t parts) {
+    return (range){slivers * i / parts, slivers * (i + 1) / parts};
+}
+
+/* Rows times columns of the panel. own: these rows of A, packed for this call alone; NULL: they lie where all have them. */
+static void multiply_slivers(const product *x, const panel *at, range rows, range columns, const unsigned char *own) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    const int64_t own_bytes = sliver_bytes(s, s->rows, at->steps);
+    const bool accumulate = g->accumulate || at->start > 0;
+    for (int64_t j = columns.first; j < columns.end; j++) {
+        const void *b = sliver_of_b(x, at, j);
+        for (int64_t i = rows.first; i < rows.end; i++) {
+            const void *a = own ? own + (i - rows.first) * own_bytes : sliver_of_a(x, at, i);
+            int64_t row = i * s->rows, column = j * s->columns;
+            s->multiply(at->rows - row, at->steps, a, b, g->c + (at->top + row) * g->c_row + at->left + column,
+                        g->c_row, at->columns - column, accumulate);
+        }
+    }
+}
+
 /* Chunk `row_chunk` of `row_chunks`, `column_chunk` of `column_chunks` of the panel. */
 static void multiply_chunk(const product *x, const panel *at, int64_t row_chunk, int64_t row_chunks,
                            int64_t column_chunk, int64_t column_chunks) {
     const dq_slivers *s = x->s;
-    const dq_gemm *g = x->g;
-    int64_t row_slivers = ceil_div(at->rows, s->rows), column_slivers = ceil_div(at->columns, s->columns);
-    int64_t row_end = row_slivers * (row_chunk + 1) / row_chunks;
-    int64_t column_end = column_slivers * (column_chunk + 1) / column_chunks;
-    bool accumulate = g->accumulate || at->start > 0;
-    for (int64_t j = column_slivers * column_chunk / column_chunks; j < column_end; j++) {
-        const void *b = sliver_of_b(x, at, j);
-        for (int64_t i = row_slivers * row_chunk / row_chunks; i < row_end; i++) {
-            int64_t row = i * s->rows, column = j * s->columns;
-            s->multiply(at->rows - row, at->steps, sliver_of_a(x, at, i), b,
-                        g->c + (at->top + row) * g->c_row + at->left + column, g->c_row, at->columns - column,
-                        accumulate);
-        }
-    }
+    multiply_slivers(x, at, part(ceil_div(at->rows, s->rows), row_chunk, row_chunks),
+                     part(ceil_div(at->columns, s->columns), column_chunk, column_chunks), NULL);
 }
 
 /* One panel, by all threads of a parallel region. */
@@ -218,6 +233,48 @@ static void multiply_whole(const dq_compute *compute, const product *x) {
     }
 }
 
+/* Into how many chunks rows are cut, as many for each thread; 0: they are too few. Every chunk passes over B once, which comes from
+ * further away than L2. */
+static int64_t row_chunks_of(const dq_compute *compute, const product *x) {
+    const dq_slivers *s = x->s;
+    int64_t chunks = ceil_div(x->g->m, (int64_t)s->chunk_rows * compute->threads) * compute->threads;
+    return x->g->m >= chunks * (s->chunk_rows / 3) ? chunks : 0;
+}
+
+static bool goes_by_rows(const dq_compute *compute, const product *x) {
+    const dq_gemm *g = x->g;
+    bool there = x->whole_b || (int64_t)dq_slivers_packed_bytes(x->s, g->k, g->n) <= x->s->whole_bytes;
+    return there && row_chunks_of(compute, x) > 0;
+}
+
+static void multiply_by_rows(const dq_compute *compute, const product *x) {
+    const dq_slivers *s = x->s;
+    const dq_gemm *g = x->g;
+    product packed = *x;
+    packed.whole_b = x->whole_b ? x->whole_b : x->packed_a;
+    const int64_t chunks = row_chunks_of(compute, x), row_slivers = ceil_div(g->m, s->rows);
+    const range columns = {0, ceil_div(g->n, s->columns)};
+#pragma omp parallel num_threads(compute->threads)
+    {
+        if (s->begin) s->begin();
+        if (!x->whole_b) {
+            pack_whole_b(x, x->packed_a);
+#pragma omp barrier
+        }
+        unsigned char *own = x->whole_a ? NULL : (unsigned char *)dq_workspace_thread(compute, omp_get_thread_num());
+#pragma omp for schedule(dynamic)
+        for (int64_t chunk = 0; chunk < chunks; chunk++) {
+            const range rows = part(row_slivers, chunk, chunks);
+            for (int64_t start = 0; start < g->k; start += x->depth) {
+                panel at = panel_of(&packed, 0, g->m, 0, g->n, start);
+                if (own) pack(s->pack_a, &x->a, s->rows, 0, g->m, rows.first, (int)(rows.end - rows.first), &at, own);
+                multiply_slivers(&packed, &at, rows, columns, own);
+            }
+        }
+        if (s->end) s->end();
+    }
+}
+
 static void multiply_narrow(const dq_compute *compute, const product *x) {
     const dq_slivers *s = x->s;
     const dq_gemm *g = x->g;
@@ -309,6 +366,8 @@ void dq_slivers_gemm(const dq_slivers *s, const dq_compute *compute, const dq_ge
         multiply_narrow(compute, &x);
     else if (is_slim(&x))
         multiply_slim(compute, &x);
+    else if (goes_by_rows(compute, &x))
+        multiply_by_rows(compute, &x);
     else if (missing(&x) <= s->whole_bytes)
         multiply_whole(compute, &x);
     else

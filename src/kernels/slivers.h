@@ -17,9 +17,11 @@
  * they are bf16, of which two steps make a pair. A packed A (dq_kernels.pack_a) is the same of slivers of rows, in each of
  * which a variant puts the steps as its product of two slivers reads them.
  *
- * Four ways through the same slivers:
- *   whole    both operands, where the workspace has room for them, packed once for all threads, then chunks of C, each of
- *            which stays in L2 through all blocks of its sum;
+ * Five ways through the same slivers:
+ *   rows     B is packed once for all threads, where the workspace has room for it; a task is a chunk of rows with all of its
+ *            columns and packs its rows of A for itself, a block of the sum at a time, so that they never leave L2;
+ *   whole    with too few rows for that: both operands are packed once for all threads, then chunks of C, each of which stays
+ *            in L2 through all blocks of its sum;
  *   shared   the same block after block of the sum and panel after panel, as much as there is room for;
  *   narrow   A has few rows (decoding, low-rank factors): it is packed once, and each thread packs one sliver of B at a
  *            time into L1 and uses it at once, so that B passes through the processor as fast as memory gives it;
@@ -43,13 +45,13 @@ typedef void dq_pack_slivers_fn(const dq_operand *o, int64_t first, int64_t lane
                                 int depth, void *out, int64_t apart);
 
 typedef struct dq_slivers {
-    int rows, columns;   /* lanes of a sliver of A, of B */
-    int unit;            /* a sliver holds a multiple of so many steps */
-    int value_bytes;     /* of a packed value */
-    int depth;           /* steps of a block of the sum at most, a multiple of unit */
-    int panel_rows;      /* of A that are packed at one time at most, a multiple of rows */
-    int panel_columns;   /* of B likewise */
-    int chunk_rows;      /* rows of A that a task keeps in L2 */
+    int rows, columns; /* lanes of a sliver of A, of B */
+    int unit;          /* a sliver holds a multiple of so many steps */
+    int value_bytes;   /* of a packed value */
+    int depth;         /* steps of a block of the sum at most, a multiple of unit */
+    int panel_rows;    /* of A that are packed at one time at most, a multiple of rows */
+    int panel_columns; /* of B likewise */
+    int chunk_rows; /* rows of A that a task keeps in L2, a multiple of rows; a block of them fits a thread's workspace */
     int64_t whole_bytes; /* of the shared workspace, for operands that are packed whole */
     int a_together;      /* slivers packed together: a step's lanes are then read in whole cache lines */
     int b_together;

@@ -30,6 +30,10 @@ enum {
     DQ_WORKSPACE_SHARED = DQ_WORKSPACE_F32 > DQ_WORKSPACE_BF16 ? DQ_WORKSPACE_F32 : DQ_WORKSPACE_BF16,
     DQ_WORKSPACE_THREAD = 1024 * 1024
 };
+_Static_assert(DQ_GEMM_CHUNK_ROWS *DQ_GEMM_DEPTH * 4 <= DQ_WORKSPACE_THREAD &&
+                   DQ_BF16_CHUNK_ROWS_DOTS * DQ_BF16_DEPTH_DOTS * 2 <= DQ_WORKSPACE_THREAD &&
+                   DQ_BF16_CHUNK_ROWS_TILES * DQ_BF16_DEPTH_TILES * 2 <= DQ_WORKSPACE_THREAD,
+               "a thread's workspace holds a block of its rows of A");
 
 static inline float *dq_workspace_shared(const dq_compute *compute) {
     return compute->workspace;

@@ -8,6 +8,9 @@
 
 #include "kernels/vector/vec.h"
 
+/* Floats of a cache line, and how many steps ahead they are asked for. */
+enum { DQ_PACK_LINE = 16, DQ_PACK_AHEAD = 6 };
+
 DQ_INLINE dq_vec dq_pack_rounded(dq_vec x, bool bf16) {
     return bf16 ? dq_vec_bf16(x) : x;
 }
@@ -17,7 +20,10 @@ DQ_INLINE dq_vec dq_pack_rounded(dq_vec x, bool bf16) {
  * often have pushed them out (strides are multiples of few sets of the cache). */
 DQ_INLINE void dq_pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth, bool bf16,
                             float *out, int64_t apart) {
-    for (int p = 0; p < depth; p++, x += step)
+    for (int p = 0; p < depth; p++, x += step) {
+        /* Steps lie on pages of their own, which the processor's own prefetcher does not cross. */
+        for (int64_t lane = 0; p + DQ_PACK_AHEAD < depth && lane < lanes; lane += DQ_PACK_LINE)
+            __builtin_prefetch(x + DQ_PACK_AHEAD * step + lane);
         for (int s = 0; s < slivers; s++)
             for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
                 const float *from = x + s * width + lane;
@@ -35,6 +41,7 @@ DQ_INLINE void dq_pack_rows(const float *x, int64_t step, int64_t lanes, int sli
                 else
                     dq_vec_store_part(to, value, wanted);
             }
+    }
 }
 
 /* Steps side by side in memory: squares of DQ_VEC_WIDTH are turned in registers. */
