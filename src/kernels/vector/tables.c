@@ -101,8 +101,10 @@ DQ_INLINE dq_vec sum_of_planes(int planes, const uint8_t *run, const float *tabl
     for (int p = 0; p < planes; p++) memcpy(&plane[p], run + 8 * p, 8);
     dq_vec of[DQ_TABLES_PLANES];
     for (int p = 0; p < planes; p++) of[p] = entry(tables, PIECES, plane[p]);
-    for (int piece = 0; piece < PIECES; piece++)
+    for (int piece = 0; piece < PIECES; piece++) {
         for (int p = 0; p < planes; p++) of[p] = dq_vec_add(of[p], entry(tables, piece, plane[p]));
+        for (int p = 1; p < planes; p++) dq_vec_abreast(&of[p - 1], &of[p]);
+    }
     dq_vec sum = of[planes - 1];
     for (int p = planes - 2; p >= 0; p--) sum = dq_vec_fma(dq_vec_set(2), sum, of[p]);
     return sum;

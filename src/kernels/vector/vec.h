@@ -12,6 +12,8 @@
  *   bf16                       rounded to bf16 (nearest even), NaN stays NaN
  *   total, top                 sum and largest of the lanes, in a fixed order
  *   transpose                  of DQ_VEC_WIDTH vectors
+ *   abreast(&a, &b)            both are computed before anything that follows from either: chains of operations are kept side by
+ *                              side, where compilers like to finish one before they begin the next
  *   set_f16, load_f16, load_bf16   one f16 to all lanes; a vector of f16, of bf16, from any address
  *   set_f16_pair(p, &y)        of two f16 the first to all lanes, the second to y
  *

@@ -54,6 +54,9 @@ DQ_INLINE dq_vec dq_vec_fma(dq_vec a, dq_vec b, dq_vec c) {
 DQ_INLINE dq_vec dq_vec_fnma(dq_vec a, dq_vec b, dq_vec c) {
     return _mm512_fnmadd_ps(a, b, c);
 }
+DQ_INLINE void dq_vec_abreast(dq_vec *a, dq_vec *b) {
+    __asm__("" : "+v"(*a), "+v"(*b));
+}
 DQ_INLINE dq_vec dq_vec_max(dq_vec a, dq_vec b) {
     return _mm512_max_ps(a, b);
 }

@@ -86,6 +86,11 @@ DQ_INLINE dq_vec dq_vec_bf16(dq_vec a) {
     return a;
 }
 
+DQ_INLINE void dq_vec_abreast(dq_vec *a, dq_vec *b) {
+    (void)a;
+    (void)b;
+}
+
 DQ_INLINE float dq_vec_total(dq_vec a) {
     for (int half = DQ_VEC_WIDTH / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) a.lane[i] += a.lane[i + half];
