@@ -46,7 +46,7 @@ static const struct variant {
 } variants[] = {
     {always, {.name = "c", PRODUCTS(c), OPERATIONS(c)}},
 #ifdef DQ_HAVE_AVX2
-    {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), OPERATIONS(avx2), .tables_bits = 3}},
+    {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), OPERATIONS(avx2), .tables_bits = 4}},
 #endif
 #ifdef DQ_HAVE_AVX512
     {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), OPERATIONS(avx512)}},

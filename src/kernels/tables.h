@@ -7,7 +7,7 @@
 
 enum {
     DQ_TABLES_RUN = 64,         /* columns that have one scale and offset */
-    DQ_TABLES_PLANES = 3,       /* bits of a code at most */
+    DQ_TABLES_PLANES = 4,       /* bits of a code at most */
     DQ_TABLES_WIDEST = 1 << 20, /* columns: the runs of a row fit the workspace */
 };
 

@@ -3,10 +3,10 @@
  *
  *     sum_j W_j x_j = S sum_p 2^p ( sum_j b_pj x_j ) + O sum_j x_j
  *
- * The sum over a plane adds some of the x_j. The columns are cut into pieces of STEP and a last one of LAST; of each piece all 2^STEP
- * sums that can be are made once, for a vector of tokens, and serve all rows of W: STEP bits of a plane say which one is meant. So a
- * weight costs bits / STEP additions instead of a multiply-add, without being made, and what is read of it are its bits alone. The
- * tables of a run stay in the first cache; what limits them is how fast that gives vectors. */
+ * The sum over a plane adds some of the x_j. The columns are cut into pieces; of a piece of n columns all 2^n sums that can be are
+ * made once, for a vector of tokens, and serve all rows of W: n bits of a plane say which one is meant. So a weight costs bits / n
+ * additions instead of a multiply-add, without being made, and what is read of it are its bits alone. The tables of a run stay in
+ * the first cache; what limits them is how fast that gives vectors. */
 #include "kernels/tables.h"
 
 #include <omp.h>
@@ -18,11 +18,11 @@
 enum {
     W = DQ_VEC_WIDTH,
     RUN = DQ_TABLES_RUN,
-    STEP = W == 8 ? 6 : 5, /* 21 KB or 26 KB of tables */
-    ENTRIES = 1 << STEP,
-    PIECES = RUN / STEP,
-    LAST = RUN - PIECES * STEP,
-    TABLES = PIECES * ENTRIES + (1 << LAST), /* vectors */
+    /* 10 pieces of 6 and 7 columns, 28 KB of tables; 13 of 4 and 5, 25 KB. The wide ones, of a column more, come first. */
+    PIECES = W == 8 ? 10 : 13,
+    COLUMNS = RUN / PIECES,
+    WIDE = RUN % PIECES,
+    TABLES = (PIECES + WIDE) << COLUMNS, /* vectors */
     MOST_ROWS = 4096 /* of a tile: their sums for a vector of tokens stay in the thread's workspace */
 };
 
@@ -85,29 +85,51 @@ static void make_table(const float *x, int bits, float *table) {
     }
 }
 
+/* Of a piece: its columns, the first of them, and where its table begins. */
+DQ_INLINE int columns_of(int piece) {
+    return COLUMNS + (piece < WIDE);
+}
+DQ_INLINE int first_of(int piece) {
+    return piece * COLUMNS + (piece < WIDE ? piece : WIDE);
+}
+DQ_INLINE int table_of(int piece) {
+    return ((piece + (piece < WIDE ? piece : WIDE)) << COLUMNS) * W;
+}
+
 static void make_tables(const float *x, float *tables) {
-    for (int piece = 0; piece < PIECES; piece++) make_table(x + piece * STEP * W, STEP, tables + piece * ENTRIES * W);
-    make_table(x + PIECES * STEP * W, LAST, tables + PIECES * ENTRIES * W);
+    for (int piece = 0; piece < PIECES; piece++)
+        make_table(x + first_of(piece) * W, columns_of(piece), tables + table_of(piece));
 }
 
 /* The sum that a piece of a plane means. */
 DQ_INLINE dq_vec entry(const float *tables, int piece, uint64_t plane) {
-    return dq_vec_load(tables + piece * ENTRIES * W + (plane >> piece * STEP & (ENTRIES - 1)) * W);
+    const uint64_t sum = plane >> first_of(piece) & ((1u << columns_of(piece)) - 1);
+    return dq_vec_load(tables + table_of(piece) + sum * W);
 }
 
-/* sum_p 2^p (sum_j b_pj x_j) */
-DQ_INLINE dq_vec sum_of_planes(int planes, const uint8_t *run, const float *tables) {
-    uint64_t plane[DQ_TABLES_PLANES];
+/* More planes than this at one time do not stay in registers. */
+enum { TOGETHER = 3 };
+
+/* sum_p 2^p (sum_j b_pj x_j) over at most TOGETHER planes. */
+DQ_INLINE dq_vec sum_together(int planes, const uint8_t *run, const float *tables) {
+    uint64_t plane[TOGETHER];
     for (int p = 0; p < planes; p++) memcpy(&plane[p], run + 8 * p, 8);
-    dq_vec of[DQ_TABLES_PLANES];
-    for (int p = 0; p < planes; p++) of[p] = entry(tables, PIECES, plane[p]);
-    for (int piece = 0; piece < PIECES; piece++) {
+    dq_vec of[TOGETHER];
+    for (int p = 0; p < planes; p++) of[p] = entry(tables, 0, plane[p]);
+    for (int piece = 1; piece < PIECES; piece++) {
         for (int p = 0; p < planes; p++) of[p] = dq_vec_add(of[p], entry(tables, piece, plane[p]));
         for (int p = 1; p < planes; p++) dq_vec_abreast(&of[p - 1], &of[p]);
     }
     dq_vec sum = of[planes - 1];
     for (int p = planes - 2; p >= 0; p--) sum = dq_vec_fma(dq_vec_set(2), sum, of[p]);
     return sum;
+}
+
+/* The same over all. */
+DQ_INLINE dq_vec sum_of_planes(int planes, const uint8_t *run, const float *tables) {
+    if (planes <= TOGETHER) return sum_together(planes, run, tables);
+    const dq_vec low = sum_together(2, run, tables), high = sum_together(planes - 2, run + 2 * 8, tables);
+    return dq_vec_fma(dq_vec_set(4), high, low);
 }
 
 /* sums [rows, W] += what the run adds to each of so many rows. */
@@ -178,8 +200,10 @@ static void multiply_tokens(const tile *t, int64_t token, float *space) {
             add_run(1, runs, rows, tables, total, sums);
         else if (t->planes == 2)
             add_run(2, runs, rows, tables, total, sums);
-        else
+        else if (t->planes == 3)
             add_run(3, runs, rows, tables, total, sums);
+        else
+            add_run(4, runs, rows, tables, total, sums);
     }
     for (int64_t at = t->first; at < t->end;) {
         int64_t row;
