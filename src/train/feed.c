@@ -105,7 +105,8 @@ dlqat_status dq_feed_open(dq_feed *feed, const dlqat_options *options, const dq_
     dlqat_status status = dq_order_open(&feed->order, data->rows, (uint64_t)set->seed, !set->no_shuffle, error);
     feed->row = malloc((size_t)feed->rows * sizeof *feed->row);
     feed->members = malloc((size_t)feed->rows * sizeof *feed->members);
-    if (status == DLQAT_OK && (!feed->row || !feed->members))
+    feed->cut = malloc(((size_t)feed->rows + 1) * sizeof *feed->cut);
+    if (status == DLQAT_OK && (!feed->row || !feed->members || !feed->cut))
         status =
             dq_fail(error, DLQAT_ERROR_MEMORY, "no memory for the numbers of %lld rows", (long long)set->batch_size);
     if (status == DLQAT_OK)
@@ -120,6 +121,7 @@ void dq_feed_close(dq_feed *feed) {
     dq_batch_close(&feed->batch);
     free(feed->row);
     free(feed->members);
+    free(feed->cut);
     memset(feed, 0, sizeof *feed);
 }
 
@@ -137,23 +139,6 @@ void dq_feed_step(dq_feed *feed, int64_t step, uint64_t *tokens, uint64_t *label
     }
 }
 
-/* The end of a piece that begins with row[first] and is full enough with `aim` tokens; and its tokens. */
-static size_t end_of_piece(const dq_feed *feed, size_t first, uint64_t aim, uint64_t *tokens) {
-    const bool share = feed->batch.source;
-    uint64_t keys = 0;
-    size_t at = first;
-    *tokens = 0;
-    for (; at < (size_t)feed->rows && *tokens < aim; at++) {
-        uint64_t added = added_by(feed->data, feed->row, first, at, share);
-        keys += dq_row_needed(feed->data, feed->row[at]);
-        bool fits = !feed->at_once || *tokens + added <= feed->at_once;
-        if (share && keys > feed->batch.key_capacity) fits = false;
-        if (at > first && !fits) break;
-        *tokens += added;
-    }
-    return at;
-}
-
 static int compare_members(const void *one, const void *other) {
     const struct dq_feed_member *x = one, *y = other;
     return dq_row_compare(x->data, x->row, y->row);
@@ -166,23 +151,67 @@ static void sort_rows(dq_feed *feed) {
     for (size_t i = 0; i < rows; i++) feed->row[i] = feed->members[i].row;
 }
 
-/* How many pieces an aim gives, and their tokens together, which are more where it parts rows that begin alike. */
-static uint64_t count_pieces(const dq_feed *feed, uint64_t aim, uint64_t *total) {
-    uint64_t pieces = 0, tokens;
-    *total = 0;
-    for (size_t at = 0; at < (size_t)feed->rows; pieces++, *total += tokens) at = end_of_piece(feed, at, aim, &tokens);
-    return pieces;
+/* Tokens of rows [from, end) as a piece; fewer where a row has more in common with one before its neighbour. */
+static uint64_t tokens_between(const dq_feed_cut *cut, size_t from, size_t end) {
+    return cut[end].tokens - cut[from].tokens + cut[from].shared;
 }
 
-/* As few pieces as the bound allows, about equally large: a small last one would cost nearly as much as a full one. */
+static bool fits(const dq_feed *feed, size_t from, size_t end) {
+    if (feed->at_once && tokens_between(feed->cut, from, end) > feed->at_once) return false;
+    return !feed->batch.source || feed->cut[end].keys - feed->cut[from].keys <= feed->batch.key_capacity;
+}
+
+static void count_rows(dq_feed *feed) {
+    const dq_dataset *data = feed->data;
+    const size_t rows = (size_t)feed->rows, *row = feed->row;
+    feed->cut[0] = (dq_feed_cut){0};
+    for (size_t i = 0; i < rows; i++) {
+        dq_feed_cut *here = &feed->cut[i];
+        const uint64_t needed = dq_row_needed(data, row[i]);
+        if (i > 0 && feed->batch.source) here->shared = dq_row_shared(data, row[i], row[i - 1]);
+        here[1] = (dq_feed_cut){.tokens = here->tokens + needed - here->shared, .keys = here->keys + needed};
+    }
+}
+
+/* What a piece costs, but for what every piece does: its tokens, and a little for being large, so that of two ways of equal work the
+ * more even one is taken, but not for the price of more than a few tokens. */
+static double cost_of(const dq_feed *feed, uint64_t tokens) {
+    const double large = feed->at_once ? (double)tokens / (double)feed->at_once : 0;
+    return (double)tokens * (1 + large / 16);
+}
+
+/* The best way to cut the rows before cut[end]: of the fewest pieces that the bounds allow, a row by itself always, and among those
+ * of the least cost. Those before it have theirs. */
+static void find_way(dq_feed *feed, size_t end) {
+    dq_feed_cut *best = &feed->cut[end];
+    for (size_t from = end; from-- > 0 && (from + 1 == end || fits(feed, from, end));) {
+        const dq_feed_cut *before = &feed->cut[from];
+        const uint64_t pieces = before->pieces + 1;
+        const double cost = before->cost + cost_of(feed, tokens_between(feed->cut, from, end));
+        if (from + 1 < end && (pieces > best->pieces || (pieces == best->pieces && cost >= best->cost))) continue;
+        best->pieces = pieces;
+        best->cost = cost;
+        best->from = from;
+    }
+}
+
+static void cut_rows(dq_feed *feed) {
+    const size_t rows = (size_t)feed->rows;
+    count_rows(feed);
+    if (fits(feed, 0, rows)) {
+        feed->cut[0].end = rows;
+        return;
+    }
+    for (size_t end = 1; end <= rows; end++) find_way(feed, end);
+    for (size_t end = rows; end > 0; end = feed->cut[end].from) feed->cut[feed->cut[end].from].end = end;
+}
+
 static void begin_micro_batch(dq_feed *feed) {
     read_rows(&feed->order, feed->next, feed->row, (size_t)feed->rows);
     feed->next += (uint64_t)feed->rows;
     feed->taken = 0;
     if (feed->batch.source) sort_rows(feed);
-    uint64_t total, fewest = count_pieces(feed, UINT64_MAX, &total);
-    feed->aim = (total + fewest - 1) / fewest + (total == 0);
-    while (count_pieces(feed, feed->aim, &total) > fewest) feed->aim += feed->aim / 16 + 1;
+    cut_rows(feed);
 }
 
 const dq_batch *dq_feed_next(dq_feed *feed) {
@@ -192,8 +221,7 @@ const dq_batch *dq_feed_next(dq_feed *feed) {
         begin_micro_batch(feed);
     }
     dq_batch_clear(batch);
-    uint64_t tokens;
-    const size_t end = end_of_piece(feed, feed->taken, feed->aim, &tokens);
+    const size_t end = feed->cut[feed->taken].end;
     for (; feed->taken < end; feed->taken++)
         (void)dq_batch_add(batch, feed->data, feed->row[feed->taken]); /* fits: dq_feed_capacity, dq_feed_keys */
     return batch;

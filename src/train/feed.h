@@ -6,7 +6,8 @@
  * bound the memory of the activations.
  *
  * Tokens that rows of a piece have in common are worked on once (dq_batch), which again changes nothing but the order of sums. Where
- * they are, the rows of a micro-batch come sorted, so that those that begin alike are in one piece. All counts here are of tokens
+ * they are, the rows of a micro-batch come sorted, so that those that begin alike are in one piece, and it is cut where they begin
+ * otherwise if that takes no more pieces. All counts here are of tokens
  * worked on, but for those of dq_feed_step. */
 #ifndef DQ_TRAIN_FEED_H
 #define DQ_TRAIN_FEED_H
@@ -29,6 +30,15 @@ int64_t dq_feed_capacity(const dq_feed_sizes *sizes, int64_t at_once);
 /* Keys of the largest piece, where prefixes are shared, else 0. */
 int64_t dq_feed_keys(const dq_feed_sizes *sizes, int64_t at_once);
 
+/* Before a row of the micro-batch, as its rows come, and behind the last. */
+typedef struct dq_feed_cut {
+    uint64_t tokens, keys; /* of the rows before it, in one piece; at most so many tokens */
+    uint64_t shared;  /* that the row has in common with the one before it: worked on again where a piece begins here */
+    uint64_t pieces;  /* of the best way to cut the rows before it */
+    double cost;      /* of that way */
+    size_t from, end; /* where its last piece begins; where a piece that begins here ends */
+} dq_feed_cut;
+
 typedef struct dq_feed {
     const dq_dataset *data; /* borrowed */
     dq_order order;
@@ -39,7 +49,7 @@ typedef struct dq_feed {
     size_t *row;                    /* [rows] of this micro-batch: numbers of the data's rows */
     size_t taken;                   /* of them */
     struct dq_feed_member *members; /* [rows]: to sort them */
-    uint64_t aim;                   /* tokens after which a piece of this micro-batch is full enough */
+    dq_feed_cut *cut;               /* [rows + 1] */
 } dq_feed;
 
 /* sizes: as measured with the same options and data. */
