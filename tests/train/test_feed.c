@@ -190,6 +190,18 @@ static void shared_prefixes_count_once(void **state) {
         assert_null(dq_feed_next(&feed));
         dq_feed_close(&feed);
     }
+
+    /* Keys are bounded too: all in one piece are 114. */
+    assert_ok(dq_feed_open(&feed, s.options, &s.data, &sizes, 0, &error));
+    feed.batch.key_capacity = 60;
+    dq_feed_step(&feed, 1, &tokens, &labels);
+    size_t keys = 0;
+    while ((batch = dq_feed_next(&feed))) {
+        assert_true(batch->keys <= 60);
+        keys += batch->keys;
+    }
+    assert_int_equal(keys, 114);
+    dq_feed_close(&feed);
     close_setup(&s);
 }
 
