@@ -138,7 +138,14 @@ def open_tokenizer(path):
     from transformers import AutoTokenizer
     if not os.path.isfile(path): return AutoTokenizer.from_pretrained(path)
     folder, name = os.path.split(path)
-    return AutoTokenizer.from_pretrained(folder or ".", gguf_file=name)
+    tokenizer = AutoTokenizer.from_pretrained(folder or ".", gguf_file=name)
+    from gguf import GGUFReader
+    pre = GGUFReader(path).fields.get("tokenizer.ggml.pre")
+    if pre and pre.contents() == "smollm":  # which transformers does not read: digits stand alone before the words are split
+        from tokenizers import pre_tokenizers as split
+        tokenizer.backend_tokenizer.pre_tokenizer = split.Sequence([split.Digits(individual_digits=True),
+                                                                    split.ByteLevel(add_prefix_space=False)])
+    return tokenizer
 
 
 def open_model(args):
