@@ -27,6 +27,8 @@ static bool always(void) {
     .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v,                                     \
     .packed_a_bytes = dq_packed_a_bytes_##v, .pack_a = dq_pack_a_##v, .gemm_packed = dq_gemm_packed_##v
 
+#define PRODUCTS_BF16(v) PRODUCTS(v), .pack_coded = dq_pack_coded_##v
+
 #define OPERATIONS(v)                                                                                                  \
     .rmsnorm_forward = dq_rmsnorm_forward_##v, .rmsnorm_backward = dq_rmsnorm_backward_##v, .rope = dq_rope_##v,       \
     .swiglu_forward = dq_swiglu_forward_##v, .swiglu_backward = dq_swiglu_backward_##v,                                \
@@ -52,10 +54,10 @@ static const struct variant {
     {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), OPERATIONS(avx512)}},
 #endif
 #ifdef DQ_HAVE_AVX512BF16
-    {dq_have_avx512bf16, {.name = "avx512bf16", PRODUCTS(avx512bf16), OPERATIONS(avx512)}},
+    {dq_have_avx512bf16, {.name = "avx512bf16", PRODUCTS_BF16(avx512bf16), OPERATIONS(avx512)}},
 #endif
 #ifdef DQ_HAVE_AMX
-    {dq_have_amx, {.name = "amx", PRODUCTS(amx), OPERATIONS(avx512)}},
+    {dq_have_amx, {.name = "amx", PRODUCTS_BF16(amx), OPERATIONS(avx512)}},
 #endif
 };
 

@@ -345,7 +345,7 @@ static product product_of(const dq_slivers *s, const dq_compute *compute, const 
                  .g = g,
                  .a = {g->a, g->a_row, g->a_column},
                  .b = {g->b, g->b_column, g->b_row},
-                 .depth = part_of(g->k, s->depth, s->unit),
+                 .depth = part_of(g->k, s->depth, s->cut),
                  .whole_a = packed->a,
                  .whole_b = packed->b};
     x.packed_a = (unsigned char *)dq_workspace_shared(compute);
@@ -389,10 +389,9 @@ size_t dq_slivers_packed_bytes(const dq_slivers *s, int64_t k, int64_t n) {
     return place_in_whole(s, n, s->columns, round_up(k, s->unit), 0, 0);
 }
 
-void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed) {
+void dq_slivers_put(const dq_slivers *s, const dq_pack *piece, dq_put_slivers_fn *put, const void *from, void *packed) {
     if (piece->rows <= 0 || piece->columns <= 0) return;
-    dq_operand o = {piece->b, piece->b_column, piece->b_row};
-    const int64_t block = part_of(piece->k, s->depth, s->unit), end = piece->first_row + piece->rows;
+    const int64_t block = part_of(piece->k, s->depth, s->cut), end = piece->first_row + piece->rows;
     for (int64_t row = piece->first_row; row < end;) {
         int64_t start = row / block * block, steps = round_up(min_of(piece->k - start, block), s->unit);
         int64_t depth = min_of(start + block, end) - row, apart = s->columns * steps;
@@ -402,9 +401,24 @@ void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed) {
             unsigned char *out = (unsigned char *)packed +
                                  place_in_whole(s, piece->n, s->columns, start, sliver, steps) +
                                  sliver_bytes(s, s->columns, row - start);
-            s->pack_b(&o, column, lanes, (int)ceil_div(lanes, s->columns), row - piece->first_row, (int)depth, out,
-                      apart);
+            put(from, column, lanes, (int)ceil_div(lanes, s->columns), row - piece->first_row, (int)depth, out, apart);
         }
         row += depth;
     }
+}
+
+typedef struct values {
+    dq_pack_slivers_fn *pack;
+    dq_operand operand;
+} values;
+
+static void put_values(const void *from, int64_t first, int64_t lanes, int slivers, int64_t start, int depth, void *out,
+                       int64_t apart) {
+    const values *v = from;
+    v->pack(&v->operand, first, lanes, slivers, start, depth, out, apart);
+}
+
+void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed) {
+    const values from = {s->pack_b, {piece->b, piece->b_column, piece->b_row}};
+    dq_slivers_put(s, piece, put_values, &from, packed);
 }

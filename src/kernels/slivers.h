@@ -3,7 +3,7 @@
  *
  *     c_ij = [c_ij +] sum over blocks P of ( sum_{p in P} a_ip b_pj )
  *
- * The sum is cut into blocks of equal length, at most `depth` and a multiple of `unit` (the last may be shorter), by k
+ * The sum is cut into blocks of equal length, at most `depth` and a multiple of `cut` (the last may be shorter), by k
  * alone. For each block both operands are copied into slivers: `rows` rows of A, or `columns` columns of B, the lanes
  * of a sliver, with their values for the same step p side by side. So the product of two slivers reads contiguous
  * memory whatever the strides were, and edges are zeros there. Every element of C is made by the same chain of
@@ -44,11 +44,16 @@ typedef struct dq_operand {
 typedef void dq_pack_slivers_fn(const dq_operand *o, int64_t first, int64_t lanes, int slivers, int64_t start,
                                 int depth, void *out, int64_t apart);
 
+/* The same of what is no operand in memory: lanes and steps are counted from the piece's first. */
+typedef void dq_put_slivers_fn(const void *from, int64_t first, int64_t lanes, int slivers, int64_t start, int depth,
+                               void *out, int64_t apart);
+
 typedef struct dq_slivers {
     int rows, columns; /* lanes of a sliver of A, of B */
     int unit;          /* a sliver holds a multiple of so many steps */
     int value_bytes;   /* of a packed value */
-    int depth;         /* steps of a block of the sum at most, a multiple of unit */
+    int depth;         /* steps of a block of the sum at most, a multiple of cut */
+    int cut;           /* blocks end at multiples of so many steps, a multiple of unit */
     int panel_rows;    /* of A that are packed at one time at most, a multiple of rows */
     int panel_columns; /* of B likewise */
     int chunk_rows; /* rows of A that a task keeps in L2, a multiple of rows; a block of them fits a thread's workspace */
@@ -72,5 +77,7 @@ size_t dq_slivers_packed_a_bytes(const dq_slivers *s, int64_t m, int64_t k);
 void dq_slivers_pack_a(const dq_slivers *s, const dq_compute *compute, const dq_gemm *g, void *packed);
 size_t dq_slivers_packed_bytes(const dq_slivers *s, int64_t k, int64_t n);
 void dq_slivers_pack(const dq_slivers *s, const dq_pack *piece, void *packed);
+/* The same, piece->b aside: put fills its slivers of B, from wherever it has them. */
+void dq_slivers_put(const dq_slivers *s, const dq_pack *piece, dq_put_slivers_fn *put, const void *from, void *packed);
 
 #endif

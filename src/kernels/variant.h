@@ -4,7 +4,7 @@
  * To add an operation: a pointer in struct dq_kernels (kernels.h), its prototype in DQ_VARIANT_DECLARE, a row in
  * dispatch.c, a plain definition in reference/, one in vector/ (or the reference's file among the sources of every
  * variant, floor.cmake), a row in tests/kernels/emulated.c and a case in tests/kernels/operations.c. avx512bf16 and amx
- * are avx512 with another matrix product. */
+ * are avx512 with other matrix products, and alone have pack_coded, which the macro declares for all. */
 #ifndef DQ_KERNELS_VARIANT_H
 #define DQ_KERNELS_VARIANT_H
 
@@ -16,6 +16,8 @@
     void dq_pack_##v(const dq_compute *compute, const dq_pack *piece, void *packed);                                   \
     size_t dq_packed_a_bytes_##v(const dq_compute *compute, int64_t m, int64_t k);                                     \
     void dq_pack_a_##v(const dq_compute *compute, const dq_gemm *g, void *packed);                                     \
+    bool dq_pack_coded_##v(const dq_compute *compute, const dq_coded *w, int64_t first, const dq_pack *piece,          \
+                           bool transposed, void *packed);                                                             \
     void dq_gemm_packed_##v(const dq_compute *compute, const dq_gemm *g, const dq_packed *packed);                     \
     void dq_rmsnorm_forward_##v(const dq_compute *compute, float *y, float *r_out, const float *x, const float *w,     \
                                 float eps, int64_t T, int64_t D);                                                      \

@@ -30,6 +30,14 @@ static bool goes_by_tables(const dq_compute *compute, const dq_weight *weight, i
            dq_tables_admit(&weight->coded) && weight->coded.code_bits <= compute->kernels->tables_bits;
 }
 
+/* Whether the kernels packed the piece without unpacking its codes to f32. */
+static bool pack_coded(const dq_compute *compute, const dq_weight *weight, int64_t first, const dq_pack *piece,
+                       bool transposed, void *packed) {
+    const dq_kernels *kernels = compute->kernels;
+    return weight->coded.coding && kernels->pack_coded &&
+           kernels->pack_coded(compute, &weight->coded, first, piece, transposed, packed);
+}
+
 /* Rows [first, first + count) of W to where the kernels read them as the B of a product: W^T (the forward's, [in, count]) or W (the
  * input gradient's, [count, in]). A piece is packed while the rows that its thread has just made are in the cache. */
 static const void *packed_tile(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t first,
@@ -41,10 +49,6 @@ static const void *packed_tile(const dq_pass *pass, const dq_compute *compute, c
     for (int64_t at = 0; at < count; at += DQ_PACK_UNIT) {
         int64_t rows = count - at < DQ_PACK_UNIT ? count - at : DQ_PACK_UNIT;
         float *made = pass->made + omp_get_thread_num() * pass->made_floats;
-        if (weight->coded.coding)
-            compute->kernels->coded_rows(&weight->coded, first + at, rows, made);
-        else
-            dq_weight_rows(weight, first + at, rows, made);
         const dq_pack forward = {.k = in,
                                  .n = count,
                                  .rows = in,
@@ -55,7 +59,13 @@ static const void *packed_tile(const dq_pass *pass, const dq_compute *compute, c
                                  .b_column = in};
         const dq_pack backward = {
             .k = count, .n = in, .first_row = at, .rows = rows, .columns = in, .b = made, .b_row = in, .b_column = 1};
-        compute->kernels->pack(compute, transposed ? &forward : &backward, pass->packed);
+        const dq_pack *piece = transposed ? &forward : &backward;
+        if (pack_coded(compute, weight, first + at, piece, transposed, pass->packed)) continue;
+        if (weight->coded.coding)
+            compute->kernels->coded_rows(&weight->coded, first + at, rows, made);
+        else
+            dq_weight_rows(weight, first + at, rows, made);
+        compute->kernels->pack(compute, piece, pass->packed);
     }
     dq_profile_return(compute->profile, before);
     return pass->packed;

@@ -11,6 +11,8 @@ DQ_VARIANT_DECLARE(plain16tiles);
     .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v,                                     \
     .packed_a_bytes = dq_packed_a_bytes_##v, .pack_a = dq_pack_a_##v, .gemm_packed = dq_gemm_packed_##v
 
+#define PRODUCTS_BF16(v) PRODUCTS(v), .pack_coded = dq_pack_coded_##v
+
 #define OPERATIONS                                                                                                     \
     .rmsnorm_forward = dq_rmsnorm_forward_plain16, .rmsnorm_backward = dq_rmsnorm_backward_plain16,                    \
     .rope = dq_rope_plain16, .swiglu_forward = dq_swiglu_forward_plain16,                                              \
@@ -28,8 +30,8 @@ DQ_VARIANT_DECLARE(plain16tiles);
 const dq_kernels *kernels_to_test(size_t index, bool *usable) {
     static const dq_kernels emulated[] = {
         {.name = "plain16", PRODUCTS(plain16), OPERATIONS},
-        {.name = "plain16dots", PRODUCTS(plain16dots), OPERATIONS},
-        {.name = "plain16tiles", PRODUCTS(plain16tiles), OPERATIONS},
+        {.name = "plain16dots", PRODUCTS_BF16(plain16dots), OPERATIONS},
+        {.name = "plain16tiles", PRODUCTS_BF16(plain16tiles), OPERATIONS},
     };
     size_t count = dq_kernels_count();
     if (index < count) return dq_kernels_at(index, usable);

@@ -10,6 +10,8 @@ foreach(test test_kernels test_kernels_bits)
     $<TARGET_OBJECTS:dlqat_kernels_plain16>
     $<TARGET_OBJECTS:dlqat_kernels_plain16dots> $<TARGET_OBJECTS:dlqat_kernels_plain16tiles>)
 endforeach()
+target_sources(test_pack_coded PRIVATE ${kernels_tests}/emulated.c $<TARGET_OBJECTS:dlqat_kernels_plain16>
+  $<TARGET_OBJECTS:dlqat_kernels_plain16dots> $<TARGET_OBJECTS:dlqat_kernels_plain16tiles>)
 
 # The longest tests run before all others, side by side: test_kernels in parts.
 foreach(part gemm gemm_packed)

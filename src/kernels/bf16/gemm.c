@@ -8,6 +8,7 @@
  * The product of two slivers goes pair after pair (dots), or 32 steps after 32 steps (tiles), from zero, and is added to
  * C at the end. So which operations make an element of C depends on k alone. With multiply f32 the product is that of
  * DQ_VARIANT_F32, the variant that is extended. */
+#include "kernels/bf16/coded_pairs.h"
 #include "kernels/bf16/pair.h"
 #include "kernels/slivers.h"
 #include "kernels/vector/array.h"
@@ -25,6 +26,7 @@ enum { DEPTH = DQ_BF16_DEPTH_DOTS, CHUNK_ROWS = DQ_BF16_CHUNK_ROWS_DOTS };
 #endif
 enum { W = DQ_VEC_WIDTH, B_TOGETHER = 2 };
 _Static_assert(W == 16, "tiles are 16 wide");
+_Static_assert((int)COLUMNS == (int)DQ_CODED_RUN, "a sliver of B is a run of columns");
 
 /* ---- Packing: `lanes` of `width` are there, and `depth` of `steps`; the rest becomes zeros ---- */
 
@@ -60,13 +62,19 @@ DQ_INLINE dq_pair pair_of_lane(const float *x, int p, int depth) {
 DQ_INLINE void pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth, uint32_t *out,
                          int64_t apart) {
     const int pairs = to_unit(depth) / 2;
-    for (int p = 0; p < pairs; p++)
+    for (int p = 0; p < pairs; p++) {
+        /* Steps lie on pages of their own, which the processor's own prefetcher does not cross. */
+        for (int64_t lane = 0; 2 * p + 7 < depth && lane < lanes; lane += DQ_LINE) {
+            __builtin_prefetch(x + (2 * p + 6) * step + lane);
+            __builtin_prefetch(x + (2 * p + 7) * step + lane);
+        }
         for (int s = 0; s < slivers; s++)
             for (int lane = 0; lane < width; lane += W) {
                 const int64_t at = s * width + lane;
                 put_pairs(out + s * apart + p * width + lane, pair_of_steps(x + at, step, lanes - at, 2 * p, depth),
                           width - lane);
             }
+    }
 }
 
 /* Steps side by side in memory, lanes in the sliver: squares of pairs are turned in registers. */
@@ -122,6 +130,42 @@ DQ_INLINE void pack_lanes(const dq_operand *o, int64_t first, int64_t lanes, int
 static void pack_b(const dq_operand *o, int64_t first, int64_t columns, int slivers, int64_t start, int depth,
                    void *out, int64_t apart) {
     pack_lanes(o, first, columns, slivers, start, COLUMNS, depth, out, apart / 2);
+}
+
+/* Where a piece of B comes from codes: B's (p, j) is W[row + j, column + p], transposed, or W[row + p, column + j]. */
+typedef struct coded_piece {
+    const dq_coded *w;
+    int64_t row, column;
+    bool transposed;
+} coded_piece;
+
+DQ_INLINE void put_codes_of(dq_coding coding, const coded_piece *c, int64_t lane, int64_t lanes, int slivers,
+                            int64_t step, int depth, uint32_t *out, int64_t apart) {
+    if (!c->transposed) {
+        dq_coded_put_rows(coding, c->w, c->column + lane, lanes, c->row + step, depth, to_unit(depth), out, apart);
+        return;
+    }
+    for (int s = 0; s < slivers; s++, out += apart)
+        for (int i = 0; i < COLUMNS; i += W) {
+            const int64_t before = s * COLUMNS + i, left = lanes - before;
+            /* Where no lane is left there is no such row either. */
+            dq_coded_put_columns(coding, c->w, c->row + lane + (left > 0 ? before : 0),
+                                 left > W   ? W
+                                 : left > 0 ? (int)left
+                                            : 0,
+                                 c->column + step, depth, out + i, COLUMNS);
+        }
+}
+
+static void put_codes(const void *from, int64_t lane, int64_t lanes, int slivers, int64_t step, int depth, void *out,
+                      int64_t apart) {
+    const coded_piece *c = from;
+    if (c->w->coding == DQ_CODING_Q4_0)
+        put_codes_of(DQ_CODING_Q4_0, c, lane, lanes, slivers, step, depth, out, apart / 2);
+    else if (c->w->coding == DQ_CODING_Q4_1)
+        put_codes_of(DQ_CODING_Q4_1, c, lane, lanes, slivers, step, depth, out, apart / 2);
+    else
+        put_codes_of(DQ_CODING_BITS, c, lane, lanes, slivers, step, depth, out, apart / 2);
 }
 
 #ifndef DQ_BF16_TILES
@@ -243,6 +287,7 @@ static void end(void) {
 static const dq_slivers of_pairs = {.rows = ROWS,
                                     .columns = COLUMNS,
                                     .unit = UNIT,
+                                    .cut = DQ_PACK_UNIT,
                                     .value_bytes = sizeof(uint16_t),
                                     .depth = DEPTH,
                                     .panel_rows = DQ_GEMM_ROWS,
@@ -297,4 +342,15 @@ void NAME(pack)(const dq_compute *compute, const dq_pack *piece, void *packed) {
         dq_slivers_pack(&of_pairs, piece, packed);
     else
         DQ_NAME_IN(pack, DQ_VARIANT_F32)(compute, piece, packed);
+}
+
+bool NAME(pack_coded)(const dq_compute *compute, const dq_coded *w, int64_t first, const dq_pack *piece,
+                      bool transposed, void *packed) {
+    if (!in_pairs(compute) || !dq_coded_pairs_admit(w)) return false;
+    const coded_piece from = {.w = w,
+                              .row = first,
+                              .column = transposed ? piece->first_row : piece->first_column,
+                              .transposed = transposed};
+    dq_slivers_put(&of_pairs, piece, put_codes, &from, packed);
+    return true;
 }

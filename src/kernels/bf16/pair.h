@@ -5,6 +5,11 @@
  *   pair_of(first, second)     lane i: first[i] and second[i], rounded
  *   pair_along(first, second)  2 DQ_VEC_WIDTH values in their order: lane i holds values 2i and 2i + 1, rounded
  *   pair_transpose             of DQ_VEC_WIDTH vectors of pairs
+ *   pair_pick(table, at)       half of a lane by half: the one of the table's 2 DQ_VEC_WIDTH halves that the lowest five bits name
+ *   pair_bytes(p)              2 DQ_VEC_WIDTH bytes in their order, a half of a lane each
+ *   pair_nibbles(p)            of DQ_VEC_WIDTH bytes the low nibbles, then the high ones, likewise
+ *   pair_bytes_of(p, q)        lane i: p[i], and q[i] + DQ_VEC_WIDTH
+ *   pair_nibbles_of(p, q, h)   of these bytes the low nibbles, with h the high ones
  *   pair_dot(sum, a, b)        lane i: sum + a1 b1, rounded, + a0 b0, rounded: the second of a pair first
  *
  * and, with DQ_BF16_TILES, products of tiles of 16 x 32 with 32 x 16 values:

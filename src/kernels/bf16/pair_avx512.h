@@ -40,6 +40,31 @@ DQ_INLINE void dq_pair_transpose(dq_pair row[DQ_VEC_WIDTH]) {
     for (int i = 0; i < DQ_VEC_WIDTH; i++) row[i] = _mm512_castps_si512(turned[i]);
 }
 
+DQ_INLINE dq_pair dq_pair_pick(dq_pair table, dq_pair at) {
+    return _mm512_permutexvar_epi16(at, table);
+}
+DQ_INLINE dq_pair dq_pair_bytes(const uint8_t *p) {
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+DQ_INLINE dq_pair dq_pair_nibbles(const uint8_t *p) {
+    const __m128i both = _mm_loadu_si128((const __m128i *)(const void *)p), four = _mm_set1_epi8(15);
+    const __m128i low = _mm_and_si128(both, four), high = _mm_and_si128(_mm_srli_epi16(both, 4), four);
+    return _mm512_cvtepu8_epi16(_mm256_set_m128i(high, low));
+}
+DQ_INLINE dq_pair dq_pair_joined_(const uint8_t *p, const uint8_t *q) {
+    const __m512i first = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    const __m512i second = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)q));
+    return _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
+}
+DQ_INLINE dq_pair dq_pair_bytes_of(const uint8_t *p, const uint8_t *q) {
+    return _mm512_or_si512(dq_pair_joined_(p, q), _mm512_set1_epi32(DQ_VEC_WIDTH << 16));
+}
+DQ_INLINE dq_pair dq_pair_nibbles_of(const uint8_t *p, const uint8_t *q, bool high) {
+    const __m512i both = dq_pair_joined_(p, q);
+    const __m512i four = _mm512_and_si512(high ? _mm512_srli_epi32(both, 4) : both, _mm512_set1_epi32(0x000f000f));
+    return _mm512_or_si512(four, _mm512_set1_epi32(DQ_VEC_WIDTH << 16));
+}
+
 DQ_INLINE dq_vec dq_pair_dot(dq_vec sum, dq_pair a, dq_pair b) {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 }

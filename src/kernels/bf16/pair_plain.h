@@ -53,6 +53,42 @@ DQ_INLINE void dq_pair_transpose(dq_pair row[DQ_VEC_WIDTH]) {
     }
 }
 
+/* Half h of all halves of the lanes. */
+DQ_INLINE uint32_t dq_pair_half_(dq_pair a, int h) {
+    return a.lane[h / 2] >> h % 2 * 16 & 0xffff;
+}
+DQ_INLINE dq_pair dq_pair_pick(dq_pair table, dq_pair at) {
+    dq_pair r;
+    DQ_EACH_LANE r.lane[i] = dq_pair_half_(table, at.lane[i] & 31) | dq_pair_half_(table, at.lane[i] >> 16 & 31) << 16;
+    return r;
+}
+DQ_INLINE dq_pair dq_pair_bytes(const uint8_t *p) {
+    dq_pair r;
+    DQ_EACH_LANE r.lane[i] = p[2 * i] | (uint32_t)p[2 * i + 1] << 16;
+    return r;
+}
+DQ_INLINE dq_pair dq_pair_nibbles(const uint8_t *p) {
+    uint8_t apart[2 * DQ_VEC_WIDTH];
+    DQ_EACH_LANE {
+        apart[i] = p[i] & 15;
+        apart[i + DQ_VEC_WIDTH] = p[i] >> 4;
+    }
+    return dq_pair_bytes(apart);
+}
+DQ_INLINE dq_pair dq_pair_bytes_of(const uint8_t *p, const uint8_t *q) {
+    dq_pair r;
+    DQ_EACH_LANE r.lane[i] = p[i] | (uint32_t)(q[i] + DQ_VEC_WIDTH) << 16;
+    return r;
+}
+DQ_INLINE dq_pair dq_pair_nibbles_of(const uint8_t *p, const uint8_t *q, bool high) {
+    uint8_t first[DQ_VEC_WIDTH], second[DQ_VEC_WIDTH];
+    DQ_EACH_LANE {
+        first[i] = high ? p[i] >> 4 : p[i] & 15;
+        second[i] = high ? q[i] >> 4 : q[i] & 15;
+    }
+    return dq_pair_bytes_of(first, second);
+}
+
 /* Subnormal numbers are zeros that keep their sign, before and after. */
 DQ_INLINE float dq_pair_flushed_(float x) {
     return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;

@@ -65,6 +65,7 @@ static dq_slivers slivers_of(const dq_compute *compute) {
     dq_slivers s = {.rows = DQ_TILE_ROWS,
                     .columns = DQ_TILE_COLUMNS,
                     .unit = 1,
+                    .cut = 1,
                     .value_bytes = sizeof(float),
                     .depth = DQ_GEMM_DEPTH,
                     .panel_rows = DQ_GEMM_ROWS,

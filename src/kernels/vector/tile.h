@@ -9,7 +9,7 @@
 
 #include "kernels/vector/vec.h"
 
-enum { DQ_TILE_COLUMNS = DQ_TILE_VECTORS * DQ_VEC_WIDTH };
+enum { DQ_TILE_COLUMNS = DQ_TILE_VECTORS * DQ_VEC_WIDTH, DQ_LINE = 16 /* floats of a cache line */ };
 
 DQ_INLINE void dq_tile(int rows, int64_t depth, const float *a, int64_t a_row, int64_t a_step, const float *b,
                        int64_t b_step, dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS]) {
@@ -29,7 +29,8 @@ DQ_INLINE void dq_tile(int rows, int64_t depth, const float *a, int64_t a_row, i
 
 /* Rows of C lie far apart: have them fetched while the sums are made. */
 DQ_INLINE void dq_tile_prefetch(int rows, const float *c, int64_t c_row) {
-    for (int i = 0; i < rows; i++) __builtin_prefetch(c + i * c_row, 1);
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < DQ_TILE_COLUMNS; v += DQ_LINE) __builtin_prefetch(c + i * c_row + v, 1);
 }
 
 /* The first `columns` columns of the tile (all if there are more) into C, or added to it. */
