@@ -177,6 +177,9 @@ static void pack_a(const dq_operand *o, int64_t first, int64_t rows, int slivers
     pack_lanes(o, first, rows, slivers, start, ROWS, depth, out, apart / 2);
 }
 
+/* Pairs ahead. */
+enum { A_AHEAD = 16 };
+
 DQ_INLINE void dots_into(int rows, int pairs, const uint32_t *a, const uint32_t *b, float *c, int64_t c_row,
                          int64_t columns, bool accumulate) {
     dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS];
@@ -184,6 +187,7 @@ DQ_INLINE void dots_into(int rows, int pairs, const uint32_t *a, const uint32_t 
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < DQ_TILE_VECTORS; v++) sum[i][v] = dq_vec_zero();
     for (int p = 0; p < pairs; p++, a += ROWS, b += COLUMNS) {
+        __builtin_prefetch(a + A_AHEAD * ROWS); /* A comes from L2, each sliver of it but once */
         dq_pair column[DQ_TILE_VECTORS];
         for (int v = 0; v < DQ_TILE_VECTORS; v++) column[v] = dq_pair_load(b + v * W);
         for (int i = 0; i < rows; i++) {
