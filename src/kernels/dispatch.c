@@ -51,10 +51,10 @@ static const struct variant {
     {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), OPERATIONS(avx2), .tables_bits = 4}},
 #endif
 #ifdef DQ_HAVE_AVX512
-    {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), OPERATIONS(avx512)}},
+    {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), OPERATIONS(avx512), .tables_bits = 3}},
 #endif
 #ifdef DQ_HAVE_AVX512BF16
-    {dq_have_avx512bf16, {.name = "avx512bf16", PRODUCTS_BF16(avx512bf16), OPERATIONS(avx512)}},
+    {dq_have_avx512bf16, {.name = "avx512bf16", PRODUCTS_BF16(avx512bf16), OPERATIONS(avx512), .tables_bits = 3}},
 #endif
 #ifdef DQ_HAVE_AMX
     {dq_have_amx, {.name = "amx", PRODUCTS_BF16(amx), OPERATIONS(avx512)}},

@@ -107,8 +107,8 @@ DQ_INLINE dq_vec entry(const float *tables, int piece, uint64_t plane) {
     return dq_vec_load(tables + table_of(piece) + sum * W);
 }
 
-/* More planes than this at one time do not stay in registers. */
-enum { TOGETHER = 3 };
+/* More planes than this at one time do not stay in registers: what says which sums are meant, when pieces are many. */
+enum { TOGETHER = W == 8 ? 3 : 2 };
 
 /* sum_p 2^p (sum_j b_pj x_j) over at most TOGETHER planes. */
 DQ_INLINE dq_vec sum_together(int planes, const uint8_t *run, const float *tables) {
