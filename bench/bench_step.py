@@ -54,6 +54,11 @@ def run_dlqat(args, extra):
     return got
 
 
+def dtype_of(text):
+    words = shlex.split(text)
+    return words[words.index("--dtype") + 1] if "--dtype" in words else "f32"
+
+
 def run_peer(args, config, log, folder):
     expect = os.path.join(folder, "expect.jsonl")
     pathlib.Path(expect).write_text("".join(json.dumps(line) + "\n" for line in log))
@@ -82,7 +87,9 @@ def measure(args, results):
                 print(f"round {round_number}: {name}", end=" ", file=sys.stderr, flush=True)
                 if name in ours: got = run_dlqat(args, ours[name])
                 else:
-                    log = next(r["steps"] for n in ours for r in results.find(name=n))
+                    # Of the peer's own type if there is one: rounding to bf16 moves a loss by more than an f32 peer may differ.
+                    alike = sorted(ours, key=lambda n: dtype_of(ours[n]) != name.partition("-")[0])
+                    log = next(r["steps"] for n in alike for r in results.find(name=n))
                     got = run_peer(args, name, log, folder)
                 results.add(round=round_number, name=name, **got)
                 print(f"{got['tokens_per_second']:.1f} tokens/s, others {got['others']:.1f}" if got["code"] == 0

@@ -76,7 +76,7 @@ static bool pack_tile(const dq_compute *compute, const dq_coded *w, int64_t firs
     assert_non_null(made);
     bool done = true;
     for (int64_t at = 0, rows, part = 0; at < count && done; at += rows, part++) {
-        rows = (part % 2 + 1) * DQ_PACK_UNIT;
+        rows = (2 - part % 2) * DQ_PACK_UNIT; /* one of 128 begins in one block of the sum and ends in the next */
         if (rows > count - at) rows = count - at;
         dq_pack piece = {.k = transposed ? IN : count,
                          .n = transposed ? count : IN,
@@ -99,8 +99,7 @@ static bool pack_tile(const dq_compute *compute, const dq_coded *w, int64_t firs
 }
 
 static void compare(const dq_compute *compute, const dq_coded *w, int64_t first, int64_t count, bool transposed) {
-    const size_t bytes =
-        compute->kernels->packed_bytes(compute, transposed ? IN : count, transposed ? count : IN);
+    const size_t bytes = compute->kernels->packed_bytes(compute, transposed ? IN : count, transposed ? count : IN);
     uint8_t *want = malloc(bytes), *got = malloc(bytes);
     assert_true(want && got);
     memset(want, 0x5a, bytes);

@@ -33,8 +33,8 @@ DQ_INLINE dq_coded_line dq_coded_line_of(dq_coding coding, const dq_coded *w, in
     return line;
 }
 
-/* Where the runs of one scale begin that hold a column: the bytes before its codes or its block, its group, and how many columns of it
- * are left from there on. */
+/* Where a run lies in any row: the bytes before its codes or its block, its group, and how many columns of one scale there are from
+ * there on. */
 typedef struct dq_coded_run {
     int64_t byte, group, left;
 } dq_coded_run;
@@ -104,15 +104,14 @@ DQ_INLINE void dq_coded_put_rows(dq_coding coding, const dq_coded *w, int64_t co
         for (int64_t lane = 0; lane < lanes;) {
             dq_coded_run run = dq_coded_run_of(coding, w, column + lane);
             const dq_vec a = dq_coded_levels(coding, &first, run), b = dq_coded_levels(coding, &second, run);
-            const dq_pair levels =
-                there ? dq_pair_along(a, both ? b : dq_vec_zero()) : dq_pair_zero();
+            const dq_pair levels = there ? dq_pair_along(a, both ? b : dq_vec_zero()) : dq_pair_zero();
             for (; run.left > 0 && lane < lanes; run.left -= DQ_CODED_RUN, run.byte += DQ_CODED_RUN) {
                 const uint8_t *x = dq_coded_codes(coding, &first, run.byte),
                               *y = dq_coded_codes(coding, &second, run.byte);
                 for (int v = 0; v < 2; v++)
-                    dq_pair_store(to + v * W, dq_pair_pick(levels, coding == DQ_CODING_BITS
-                                                                       ? dq_pair_bytes_of(x + v * W, y + v * W)
-                                                                       : dq_pair_nibbles_of(x, y, v == 1)));
+                    dq_pair_store(to + v * W,
+                                  dq_pair_pick(levels, coding == DQ_CODING_BITS ? dq_pair_bytes_of(x + v * W, y + v * W)
+                                                                                : dq_pair_nibbles_of(x, y, v == 1)));
                 lane += DQ_CODED_RUN;
                 to += apart;
             }

@@ -351,10 +351,8 @@ void NAME(pack)(const dq_compute *compute, const dq_pack *piece, void *packed) {
 bool NAME(pack_coded)(const dq_compute *compute, const dq_coded *w, int64_t first, const dq_pack *piece,
                       bool transposed, void *packed) {
     if (!in_pairs(compute) || !dq_coded_pairs_admit(w)) return false;
-    const coded_piece from = {.w = w,
-                              .row = first,
-                              .column = transposed ? piece->first_row : piece->first_column,
-                              .transposed = transposed};
+    const coded_piece from = {
+        .w = w, .row = first, .column = transposed ? piece->first_row : piece->first_column, .transposed = transposed};
     dq_slivers_put(&of_pairs, piece, put_codes, &from, packed);
     return true;
 }
