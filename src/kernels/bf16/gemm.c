@@ -58,15 +58,19 @@ DQ_INLINE dq_pair pair_of_lane(const float *x, int p, int depth) {
     return p < depth ? dq_pair_along(some(x + p, depth - p), some(x + p + W, (int64_t)depth - p - W)) : dq_pair_zero();
 }
 
+/* How many steps ahead rows that are packed are asked for, and how many pairs ahead slivers of A that are multiplied. */
+enum { STEPS_AHEAD = 6, A_AHEAD = 16 };
+
 /* Lanes side by side in memory and in the slivers, which are filled together (dq_pack_rows says why). */
 DQ_INLINE void pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth, uint32_t *out,
                          int64_t apart) {
     const int pairs = to_unit(depth) / 2;
     for (int p = 0; p < pairs; p++) {
         /* Steps lie on pages of their own, which the processor's own prefetcher does not cross. */
-        for (int64_t lane = 0; 2 * p + 7 < depth && lane < lanes; lane += DQ_LINE) {
-            __builtin_prefetch(x + (2 * p + 6) * step + lane);
-            __builtin_prefetch(x + (2 * p + 7) * step + lane);
+        const int ahead = 2 * p + STEPS_AHEAD;
+        for (int64_t lane = 0; ahead + 1 < depth && lane < lanes; lane += DQ_LINE) {
+            __builtin_prefetch(x + ahead * step + lane);
+            __builtin_prefetch(x + (ahead + 1) * step + lane);
         }
         for (int s = 0; s < slivers; s++)
             for (int lane = 0; lane < width; lane += W) {
@@ -176,9 +180,6 @@ static void pack_a(const dq_operand *o, int64_t first, int64_t rows, int slivers
                    int64_t apart) {
     pack_lanes(o, first, rows, slivers, start, ROWS, depth, out, apart / 2);
 }
-
-/* Pairs ahead. */
-enum { A_AHEAD = 16 };
 
 DQ_INLINE void dots_into(int rows, int pairs, const uint32_t *a, const uint32_t *b, float *c, int64_t c_row,
                          int64_t columns, bool accumulate) {
