@@ -60,7 +60,8 @@ DQ_INLINE const uint8_t *dq_coded_codes(dq_coding coding, const dq_coded_line *l
     return line->codes + byte + (coding == DQ_CODING_Q4_1 ? 4 : coding == DQ_CODING_Q4_0 ? 2 : 0);
 }
 
-/* Steps are columns, [column, column + depth), lanes W rows from `row` on, of which so many are there. A pair is two columns of a row;
+/* Steps are columns, [column, column + depth), lanes W rows from `row` on, of which `lanes` are there (none, or all, if it
+ * is below 0 or above W). A pair is two columns of a row;
  * out: the first of the lanes at the first step, `width` words to the next pair. */
 DQ_INLINE void dq_coded_put_columns(dq_coding coding, const dq_coded *w, int64_t row, int lanes, int64_t column,
                                     int depth, uint32_t *out, int width) {

@@ -12,6 +12,7 @@
 #include "kernels/bf16/pair.h"
 #include "kernels/slivers.h"
 #include "kernels/vector/array.h"
+#include "kernels/vector/pack.h"
 #include "kernels/vector/tile.h"
 #include "kernels/workspace.h"
 
@@ -58,8 +59,8 @@ DQ_INLINE dq_pair pair_of_lane(const float *x, int p, int depth) {
     return p < depth ? dq_pair_along(some(x + p, depth - p), some(x + p + W, (int64_t)depth - p - W)) : dq_pair_zero();
 }
 
-/* How many steps ahead rows that are packed are asked for, and how many pairs ahead slivers of A that are multiplied. */
-enum { STEPS_AHEAD = 6, A_AHEAD = 16 };
+/* How many pairs ahead slivers of A are asked for. */
+enum { A_AHEAD = 16 };
 
 /* Lanes side by side in memory and in the slivers, which are filled together (dq_pack_rows says why). */
 DQ_INLINE void pack_rows(const float *x, int64_t step, int64_t lanes, int slivers, int width, int depth, uint32_t *out,
@@ -67,7 +68,7 @@ DQ_INLINE void pack_rows(const float *x, int64_t step, int64_t lanes, int sliver
     const int pairs = to_unit(depth) / 2;
     for (int p = 0; p < pairs; p++) {
         /* Steps lie on pages of their own, which the processor's own prefetcher does not cross. */
-        const int ahead = 2 * p + STEPS_AHEAD;
+        const int ahead = 2 * p + DQ_PACK_AHEAD;
         for (int64_t lane = 0; ahead + 1 < depth && lane < lanes; lane += DQ_LINE) {
             __builtin_prefetch(x + ahead * step + lane);
             __builtin_prefetch(x + (ahead + 1) * step + lane);
@@ -153,11 +154,8 @@ DQ_INLINE void put_codes_of(dq_coding coding, const coded_piece *c, int64_t lane
         for (int i = 0; i < COLUMNS; i += W) {
             const int64_t before = s * COLUMNS + i, left = lanes - before;
             /* Where no lane is left there is no such row either. */
-            dq_coded_put_columns(coding, c->w, c->row + lane + (left > 0 ? before : 0),
-                                 left > W   ? W
-                                 : left > 0 ? (int)left
-                                            : 0,
-                                 c->column + step, depth, out + i, COLUMNS);
+            dq_coded_put_columns(coding, c->w, c->row + lane + (left > 0 ? before : 0), (int)left, c->column + step,
+                                 depth, out + i, COLUMNS);
         }
 }
 

@@ -8,8 +8,8 @@
 
 #include "kernels/vector/vec.h"
 
-/* Floats of a cache line, and how many steps ahead they are asked for. */
-enum { DQ_PACK_LINE = 16, DQ_PACK_AHEAD = 6 };
+/* How many steps ahead their lines are asked for. */
+enum { DQ_PACK_AHEAD = 6 };
 
 DQ_INLINE dq_vec dq_pack_rounded(dq_vec x, bool bf16) {
     return bf16 ? dq_vec_bf16(x) : x;
@@ -22,7 +22,7 @@ DQ_INLINE void dq_pack_rows(const float *x, int64_t step, int64_t lanes, int sli
                             float *out, int64_t apart) {
     for (int p = 0; p < depth; p++, x += step) {
         /* Steps lie on pages of their own, which the processor's own prefetcher does not cross. */
-        for (int64_t lane = 0; p + DQ_PACK_AHEAD < depth && lane < lanes; lane += DQ_PACK_LINE)
+        for (int64_t lane = 0; p + DQ_PACK_AHEAD < depth && lane < lanes; lane += DQ_LINE)
             __builtin_prefetch(x + DQ_PACK_AHEAD * step + lane);
         for (int s = 0; s < slivers; s++)
             for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {

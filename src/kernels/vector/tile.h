@@ -9,7 +9,7 @@
 
 #include "kernels/vector/vec.h"
 
-enum { DQ_TILE_COLUMNS = DQ_TILE_VECTORS * DQ_VEC_WIDTH, DQ_LINE = 16 /* floats of a cache line */ };
+enum { DQ_TILE_COLUMNS = DQ_TILE_VECTORS * DQ_VEC_WIDTH };
 
 DQ_INLINE void dq_tile(int rows, int64_t depth, const float *a, int64_t a_row, int64_t a_step, const float *b,
                        int64_t b_step, dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS]) {

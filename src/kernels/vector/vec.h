@@ -55,7 +55,7 @@
 #include "kernels/vector/vec_plain.h"
 #endif
 
-enum { DQ_STREAM_REACH = DQ_VEC_WIDTH };
+enum { DQ_STREAM_REACH = DQ_VEC_WIDTH, DQ_LINE = 16 /* floats of a cache line */ };
 
 /* NAME(gemm) is dq_gemm_avx2 and so on. */
 #define DQ_NAME_OF(operation, variant) dq_##operation##_##variant
