@@ -32,6 +32,7 @@ static bool always(void) {
 #define OPERATIONS(v)                                                                                                  \
     .rmsnorm_forward = dq_rmsnorm_forward_##v, .rmsnorm_backward = dq_rmsnorm_backward_##v, .rope = dq_rope_##v,       \
     .swiglu_forward = dq_swiglu_forward_##v, .swiglu_backward = dq_swiglu_backward_##v,                                \
+    .column_dots = dq_column_dots_##v, .sampled_multiply = dq_sampled_multiply_##v,                                    \
     .attention_forward = dq_attention_forward_##v, .attention_backward = dq_attention_backward_##v,                    \
     .cross_entropy = dq_cross_entropy_##v, .adamw = dq_adamw_##v, .add = dq_add_##v,                                   \
     .bias_forward = dq_bias_forward_##v, .bias_backward = dq_bias_backward_##v,                                        \

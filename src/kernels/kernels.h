@@ -86,6 +86,24 @@ typedef struct dq_attention {
     int64_t key_count;  /* with key alone */
 } dq_attention;
 
+/* Some elements of C[m, n] = a^T b, a [T, m], b [T, n]: those of row i in columns column[first[i]] to column[first[i + 1] - 1].
+ *     value[e] = sum_t a_ti b_t,column[e]          in f32, whatever compute->multiply
+ * A product of sparse shape is worth it as long as few elements are wanted: each costs several times what it does in gemm. */
+typedef struct dq_sampled {
+    int64_t T, m, n;
+    const float *a, *b;
+    const int32_t *first;  /* [m + 1], ascending from 0 */
+    const int32_t *column; /* [first[m]] */
+    float *value;          /* [first[m]] */
+    float *room;           /* dq_sampled_room(n) floats */
+} dq_sampled;
+
+/* Tokens that are turned at one time, so that an element's are side by side. */
+enum { DQ_SAMPLED_TOKENS = 256 };
+static inline int64_t dq_sampled_room(int64_t n) {
+    return n * DQ_SAMPLED_TOKENS;
+}
+
 /* AdamW as torch.optim.AdamW: weight decay on the value, bias-corrected moments, eps after the root. */
 typedef struct dq_adamw {
     double learning_rate, beta1, beta2, epsilon, weight_decay; /* double: 1 - beta2 of an f32 0.999 is off by 1e-5 */
@@ -130,9 +148,13 @@ struct dq_kernels {
 
     /* y = silu(gate) * up, n elements. */
     void (*swiglu_forward)(const dq_compute *compute, float *y, const float *gate, const float *up, int64_t n);
-    /* dgate, dup from dy; dgate may be gate, dup may be up (in place). */
+    /* dgate, dup from dy [T, D]; dgate may be gate, dup may be up (in place). dots: as column_dots, of dgate and gate and of dup
+     * and up, before they are overwritten; both NULL: not wanted. */
     void (*swiglu_backward)(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
-                            const float *up, int64_t n);
+                            const float *up, int64_t T, int64_t D, float *gate_dots, float *up_dots);
+    /* dots[j] += sum_t dy_tj (y_tj - less_tj - bias_j); y and less [T, D] and bias [D] may be NULL: 0. */
+    void (*column_dots)(const dq_compute *compute, float *dots, const float *dy, const float *y, const float *less,
+                        const float *bias, int64_t T, int64_t D);
 
     void (*attention_forward)(const dq_compute *compute, const dq_attention *a);
     /* Training only (first_position 0): dq, and dk, dv of all keys, are written. a->o and a->log_sum hold the forward's
@@ -156,6 +178,9 @@ struct dq_kernels {
     void (*bias_backward)(const dq_compute *compute, float *dbias, const float *dy, int64_t T, int64_t D);
     /* sum of x^2 in double, in an order fixed by n alone. */
     double (*sum_of_squares)(const dq_compute *compute, const float *x, int64_t n);
+
+    /* Elements of a product that is not made whole. */
+    void (*sampled_multiply)(const dq_compute *compute, const dq_sampled *p);
 
     /* Fake quantization of a tile of rows: fakequant.h. Serial; callers divide the rows among threads. */
     dq_fakequant_adapt_fn *fakequant_adapt;

@@ -27,7 +27,10 @@
                      int heads, int head_width, bool inverse);                                                         \
     void dq_swiglu_forward_##v(const dq_compute *compute, float *y, const float *gate, const float *up, int64_t n);    \
     void dq_swiglu_backward_##v(const dq_compute *compute, float *dgate, float *dup, const float *dy,                  \
-                                const float *gate, const float *up, int64_t n);                                        \
+                                const float *gate, const float *up, int64_t T, int64_t D, float *gate_dots,            \
+                                float *up_dots);                                                                       \
+    void dq_column_dots_##v(const dq_compute *compute, float *dots, const float *dy, const float *y,                   \
+                            const float *less, const float *bias, int64_t T, int64_t D);                               \
     void dq_attention_forward_##v(const dq_compute *compute, const dq_attention *a);                                   \
     void dq_attention_backward_##v(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,   \
                                    float *dq, float *dk, float *dv);                                                   \
@@ -39,6 +42,7 @@
     void dq_bias_forward_##v(const dq_compute *compute, float *y, const float *bias, int64_t T, int64_t D);            \
     void dq_bias_backward_##v(const dq_compute *compute, float *dbias, const float *dy, int64_t T, int64_t D);         \
     double dq_sum_of_squares_##v(const dq_compute *compute, const float *x, int64_t n);                                \
+    void dq_sampled_multiply_##v(const dq_compute *compute, const dq_sampled *p);                                      \
     dq_fakequant_adapt_fn dq_fakequant_adapt_##v;                                                                      \
     dq_fakequant_codes_fn dq_fakequant_codes_##v;                                                                      \
     dq_fakequant_decode_fn dq_fakequant_decode_##v;                                                                    \

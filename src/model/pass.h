@@ -41,16 +41,27 @@ dlqat_status dq_pass_forward(dq_pass *pass, const dq_compute *compute, const dq_
 dlqat_status dq_pass_loss(dq_pass *pass, const dq_compute *compute, const dq_batch *batch, bool backward, float scale,
                           double *sum, double *each, dlqat_error *error);
 
+/* Linears index to index + count - 1 (dq_model_linear's), which read one x: y_i = x W_i^T, dL/dW_i = dy_i^T x. */
+enum { DQ_LINEARS_TOGETHER = 3 };
+typedef struct dq_linears_gradient {
+    int index, count;
+    int64_t T;
+    const float *const *dy; /* [count] of [T, out] */
+    const float *x;         /* [T, in] */
+    const void *packed;     /* x as the B[T, in] of dq_kernels.gemm_packed, if that is asked for, else NULL */
+    const float
+        *dots[DQ_LINEARS_TOGETHER]; /* [out] sum_t dy_ti y_ti, y without a bias; NULL where it is not asked for */
+} dq_linears_gradient;
+
 /* Who wants the gradients of weights. Any member may be NULL (or an element of the arrays). Arrays are added to. */
 typedef struct dq_gradients {
     void *user;
-    /* Linears index to index + count - 1 (dq_model_linear's), which read one x: dL/dW_i = dy_i^T x, dy_i [T, out], x [T, in];
-     * valid during the call only. packed: x as the B[T, in] of dq_kernels.gemm_packed, if that is asked for, else NULL. */
-    void (*linears)(void *user, const dq_compute *compute, int index, int count, const float *const *dy, const float *x,
-                    const void *packed, int64_t T);
+    /* What is given is valid during the call only. */
+    void (*linears)(void *user, const dq_compute *compute, const dq_linears_gradient *given);
     bool packed;
-    float *embedding; /* [vocabulary, hidden]: the input's part, and the head's when tied */
-    float *head;      /* untied */
+    bool (*dots)(void *user, int index); /* of which linears dots are asked for */
+    float *embedding;                    /* [vocabulary, hidden]: the input's part, and the head's when tied */
+    float *head;                         /* untied */
     float *final_norm;
     float *const *input_norm, *const *post_norm; /* [layers] of [hidden] */
 } dq_gradients;

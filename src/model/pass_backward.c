@@ -34,6 +34,39 @@ static float *through_rotation(const dq_pass *pass, const dq_compute *compute, c
     return norm ? room : dx;
 }
 
+/* sum_t dy_ti (y - less - bias)_ti for linear `kind`, the i-th of those reported together; NULL where nobody wants it. */
+static const float *dots_of(const dq_pass *pass, const dq_compute *compute, int l, dq_linear_kind kind, int i,
+                            const float *dy, const float *y, const float *less, int64_t T) {
+    if (!dq_linear_wants_dots(pass, l, kind)) return NULL;
+    const dq_linear *linear = &pass->model->layer[l].linear[kind];
+    float *dots = dq_linear_dots(pass, l, kind, i);
+    dq_operation before = dq_profile_enter(compute->profile, DQ_QUANTIZER_GRADIENT, 0);
+    compute->kernels->column_dots(compute, dots, dy, y, less, linear->bias, T, linear->active.out);
+    dq_profile_return(compute->profile, before);
+    return dots;
+}
+
+/* gate and up turn into their gradients. dots: of the two linears, NULL where nobody wants them. */
+static void through_swiglu(const dq_pass *pass, const dq_compute *compute, int l, int64_t T, const float *dots[2]) {
+    const dq_layer *layer = &pass->model->layer[l];
+    const dq_block *block = &pass->block[l];
+    const bool wants[2] = {dq_linear_wants_dots(pass, l, DQ_GATE), dq_linear_wants_dots(pass, l, DQ_UP)};
+    float *gradient[2] = {block->gate, block->up}, *room[2] = {NULL, NULL};
+    for (int i = 0; i < 2 && (wants[0] || wants[1]); i++)
+        room[i] = dq_linear_dots(pass, l, (dq_linear_kind)(DQ_GATE + i), i);
+    dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
+    compute->kernels->swiglu_backward(compute, block->gate, block->up, pass->active, block->gate, block->up, T,
+                                      pass->model->config.intermediate, room[0], room[1]);
+    for (int i = 0; i < 2; i++) {
+        const dq_linear *linear = &layer->linear[DQ_GATE + i];
+        dots[i] = wants[i] ? room[i] : NULL;
+        if (wants[i] && linear->bias)
+            compute->kernels->column_dots(compute, room[i], gradient[i], NULL, NULL, linear->bias, T,
+                                          linear->active.out);
+    }
+    dq_profile_return(compute->profile, before);
+}
+
 /* h'' = h' + swiglu(x2 Wg^T, x2 Wu^T) Wd^T, x2 = rmsnorm(h'): dhidden turns from the gradient of h'' to that of h'. */
 static void feed_forward_backward(dq_pass *pass, const dq_compute *compute, int l, int64_t T) {
     const dq_config *config = &pass->model->config;
@@ -43,14 +76,14 @@ static void feed_forward_backward(dq_pass *pass, const dq_compute *compute, int 
     dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
     compute->kernels->swiglu_forward(compute, pass->active, block->gate, block->up, n);
     dq_profile_return(compute->profile, before);
-    dq_linears_report(pass, compute, l, DQ_DOWN, 1, (const float *[]){pass->dhidden}, pass->active, T);
+    const float *dots[2] = {
+        dots_of(pass, compute, l, DQ_DOWN, 0, pass->dhidden, pass->hidden[l + 1], block->middle, T)};
+    dq_linears_report(pass, compute, l, DQ_DOWN, 1, (const float *[]){pass->dhidden}, pass->active, dots, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_DOWN].active, pass->dhidden, pass->active, T, false);
-    float *dgate = block->gate, *dup = block->up;
-    before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
-    compute->kernels->swiglu_backward(compute, dgate, dup, pass->active, block->gate, block->up, n);
-    dq_profile_return(compute->profile, before);
+    through_swiglu(pass, compute, l, T, dots);
+    const float *dgate = block->gate, *dup = block->up;
     dq_pass_norm(pass, compute, pass->normed, NULL, block->middle, layer->post_norm, T);
-    dq_linears_report(pass, compute, l, DQ_GATE, 2, (const float *[]){dgate, dup}, pass->normed, T);
+    dq_linears_report(pass, compute, l, DQ_GATE, 2, (const float *[]){dgate, dup}, pass->normed, dots, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_GATE].active, dgate, pass->dnormed, T, false);
     dq_linear_backward(pass, compute, &layer->linear[DQ_UP].active, dup, pass->dnormed, T, true);
     norm_backward(pass, compute, pass->dhidden, norm_gradient(pass->want.post_norm, l), pass->dnormed, block->middle,
@@ -73,6 +106,25 @@ static attention_room room_for_attention(const dq_pass *pass, int l, int64_t T) 
     return (attention_room){.dq = first, .dk = first + queries, .do_ = second, .dv = second + queries};
 }
 
+/* Dots of q, k and v, whose gradients are dy. Attention is done with q and k, so what was only rotated is turned back in place. */
+static void attention_dots(const dq_pass *pass, const dq_compute *compute, int l, const float *const *dy,
+                           const dq_span *span, const float **dots) {
+    const dq_config *config = &pass->model->config;
+    const dq_block *block = &pass->block[l];
+    float *const y[] = {block->q_raw, block->k_raw, block->v};
+    const bool turned[] = {block->q_raw == block->q, block->k_raw == block->k, false};
+    for (int i = 0; i < 3; i++) {
+        const dq_linear_kind kind = (dq_linear_kind)(DQ_Q + i);
+        if (turned[i] && dq_linear_wants_dots(pass, l, kind)) {
+            dq_operation before = dq_profile_enter(compute->profile, DQ_NORM_ROPE_SWIGLU, 0);
+            compute->kernels->rope(compute, y[i], span->position, pass->model->inv_freq, span->tokens,
+                                   i == 0 ? config->heads : config->kv_heads, config->head_width, true);
+            dq_profile_return(compute->profile, before);
+        }
+        dots[i] = dots_of(pass, compute, l, kind, i, dy[i], y[i], NULL, span->tokens);
+    }
+}
+
 /* h' = h + attention(x1) Wo^T, x1 = rmsnorm(h): dhidden turns from the gradient of h' to that of h. */
 static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, const dq_span *span, bool needed) {
     const dq_config *config = &pass->model->config;
@@ -80,7 +132,9 @@ static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, 
     dq_block *block = &pass->block[l];
     int64_t T = span->tokens;
     attention_room room = room_for_attention(pass, l, T);
-    dq_linears_report(pass, compute, l, DQ_O, 1, (const float *[]){pass->dhidden}, block->o, T);
+    const float *dots[DQ_LINEARS_TOGETHER] = {
+        dots_of(pass, compute, l, DQ_O, 0, pass->dhidden, block->middle, pass->hidden[l], T)};
+    dq_linears_report(pass, compute, l, DQ_O, 1, (const float *[]){pass->dhidden}, block->o, dots, T);
     dq_linear_backward(pass, compute, &layer->linear[DQ_O].active, pass->dhidden, room.do_, T, false);
     dq_keys_spread(pass, compute, l, span);
     dq_attention attention = dq_block_attention(pass, l, span);
@@ -95,8 +149,9 @@ static void attention_backward(dq_pass *pass, const dq_compute *compute, int l, 
         through_rotation(pass, compute, layer->q_norm, block->q_raw, block->rq, room.dq, block->q, config->heads, span);
     const float *dk_raw = through_rotation(pass, compute, layer->k_norm, block->k_raw, block->rk, room.dk, block->k,
                                            config->kv_heads, span);
+    attention_dots(pass, compute, l, (const float *[]){dq_raw, dk_raw, room.dv}, span, dots);
     dq_pass_norm(pass, compute, pass->normed, NULL, pass->hidden[l], layer->input_norm, T);
-    dq_linears_report(pass, compute, l, DQ_Q, 3, (const float *[]){dq_raw, dk_raw, room.dv}, pass->normed, T);
+    dq_linears_report(pass, compute, l, DQ_Q, 3, (const float *[]){dq_raw, dk_raw, room.dv}, pass->normed, dots, T);
     if (!needed) return;
     dq_linear_backward(pass, compute, &layer->linear[DQ_Q].active, dq_raw, pass->dnormed, T, false);
     dq_linear_backward(pass, compute, &layer->linear[DQ_K].active, dk_raw, pass->dnormed, T, true);

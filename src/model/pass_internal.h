@@ -54,7 +54,9 @@ struct dq_pass {
     float *logits;                 /* [loss_rows, V] */
     int32_t *labels, *picked_from; /* [loss_rows] */
     double *losses;                /* [loss_rows] */
-    float *packed_input;           /* x of linears as the kernels pack it, an A in the forward, a B for gradients */
+    float *dots;                   /* [DQ_LINEARS_TOGETHER, dots_floats]: of dq_linears_gradient, training */
+    int64_t dots_floats;
+    float *packed_input; /* x of linears as the kernels pack it, an A in the forward, a B for gradients */
     /* Weights that are not resident pass through here, a tile of rows at a time: DQ_PACK_UNIT rows made by each of so many
      * threads, and all of the tile packed for the product. */
     int makers;
@@ -95,9 +97,13 @@ void dq_linears_forward(const dq_pass *pass, const dq_compute *compute, int coun
 /* dx = dy W, or dx += with accumulate. The same bits whether the weight is resident or not. */
 void dq_linear_backward(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, const float *dy,
                         float *dx, int64_t T, bool accumulate);
-/* Hands dL/dy_i and x of linears `kind` and following of block l, which read one x, to whoever trains their weights. */
+/* Hands dL/dy_i and x of linears `kind` and following of block l, which read one x, to whoever trains their weights; dots
+ * (dq_linears_gradient): of those who want them. */
 void dq_linears_report(const dq_pass *pass, const dq_compute *compute, int l, dq_linear_kind kind, int count,
-                       const float *const *dy, const float *x, int64_t T);
+                       const float *const *dy, const float *x, const float *const *dots, int64_t T);
+bool dq_linear_wants_dots(const dq_pass *pass, int l, dq_linear_kind kind);
+/* Room for those of a linear, the i-th of those reported together, all 0. */
+float *dq_linear_dots(const dq_pass *pass, int l, dq_linear_kind kind, int i);
 
 /* All blocks and the final norm, from hidden[0] = E[ids]. In generation keys and values go to the cache. */
 dlqat_status dq_pass_run(dq_pass *pass, const dq_compute *compute, const int32_t *ids, const dq_span *span,

@@ -73,6 +73,15 @@ static void lay_out_layers(dq_pass *pass, const dq_config *config, dq_arena *are
     }
 }
 
+static int64_t widest_output(const dq_config *config) {
+    int64_t most = 0;
+    for (int k = 0; k < DQ_LINEARS_PER_LAYER; k++) {
+        int64_t out = dq_linear_out(config, (dq_linear_kind)k);
+        if (out > most) most = out;
+    }
+    return most;
+}
+
 static void lay_out_training(dq_pass *pass, const dq_config *config, dq_arena *arena) {
     int64_t T = pass->options.capacity, queries = (int64_t)config->heads * config->head_width,
             keys = (int64_t)config->kv_heads * config->head_width;
@@ -83,6 +92,8 @@ static void lay_out_training(dq_pass *pass, const dq_config *config, dq_arena *a
     pass->shared_dk = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
     pass->shared_dv = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
     pass->delta = floats(arena, T, config->heads);
+    pass->dots_floats = widest_output(config);
+    pass->dots = floats(arena, DQ_LINEARS_TOGETHER, pass->dots_floats);
     pass->dpicked = floats(arena, pass->loss_rows, config->hidden);
 }
 

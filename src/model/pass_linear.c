@@ -3,6 +3,7 @@
 #include "model/pass_internal.h"
 
 #include <omp.h>
+#include <string.h>
 
 #include "kernels/tables.h"
 
@@ -219,11 +220,28 @@ static const void *packed_for_gradients(const dq_pass *pass, const dq_compute *c
     return pass->packed_input;
 }
 
+bool dq_linear_wants_dots(const dq_pass *pass, int l, dq_linear_kind kind) {
+    const dq_gradients *want = &pass->want;
+    return want->linears && want->dots && want->dots(want->user, l * DQ_LINEARS_PER_LAYER + (int)kind);
+}
+
+float *dq_linear_dots(const dq_pass *pass, int l, dq_linear_kind kind, int i) {
+    float *dots = pass->dots + i * pass->dots_floats;
+    memset(dots, 0, (size_t)pass->model->layer[l].linear[kind].active.out * sizeof *dots);
+    return dots;
+}
+
 void dq_linears_report(const dq_pass *pass, const dq_compute *compute, int l, dq_linear_kind kind, int count,
-                       const float *const *dy, const float *x, int64_t T) {
+                       const float *const *dy, const float *x, const float *const *dots, int64_t T) {
     const dq_gradients *want = &pass->want;
     if (!want->linears) return;
     const int64_t in = dq_linear_in(&pass->model->config, kind);
-    const void *packed = want->packed ? packed_for_gradients(pass, compute, in, x, T) : NULL;
-    want->linears(want->user, compute, l * DQ_LINEARS_PER_LAYER + (int)kind, count, dy, x, packed, T);
+    dq_linears_gradient given = {.index = l * DQ_LINEARS_PER_LAYER + (int)kind,
+                                 .count = count,
+                                 .T = T,
+                                 .dy = dy,
+                                 .x = x,
+                                 .packed = want->packed ? packed_for_gradients(pass, compute, in, x, T) : NULL};
+    for (int i = 0; i < count; i++) given.dots[i] = dots[i];
+    want->linears(want->user, compute, &given);
 }

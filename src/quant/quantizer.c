@@ -1,4 +1,4 @@
-#include "quant/quantizer.h"
+#include "quant/quantizer_channel.h"
 
 #include <math.h>
 #include <string.h>
@@ -254,6 +254,7 @@ dlqat_status dq_quantizer_refresh(dq_quantizer *q, const dq_compute *compute, fl
                        "%s: a weight of rows %lld to %lld is not a finite number any more: lower --learning-rate",
                        q->name, (long long)lost,
                        (long long)(lost + DQ_QUANTIZER_ROWS < q->out ? lost + DQ_QUANTIZER_ROWS : q->out) - 1);
+    q->exceptions = dq_quantizer_count_exceptions(q, compute);
     return DLQAT_OK;
 }
 

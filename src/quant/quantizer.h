@@ -53,6 +53,7 @@ typedef struct dq_quantizer {
      * made anew from the parameters wherever it is needed, to the same bits. */
     dq_fakequant_kept kept;
     float *kept_S, *kept_O;
+    int64_t exceptions; /* weights that the channel-wise backward takes one by one; -1: it does not apply */
 } dq_quantizer;
 
 /* Short names of the parameters in files and messages: "s", "b", "m", "A", "B". */
@@ -92,11 +93,25 @@ void dq_quantizer_codes(const dq_quantizer *q, int64_t first, int64_t count, uin
 /* W_hat as the kernels take it, where it is kept; else of DQ_CODING_NONE. */
 dq_coded dq_quantizer_coded(const dq_quantizer *q);
 
-/* Adds to the gradients of what `trained` names, from dy [T, out] and the layer's input x [T, in]; G = dy^T x.
- * packed: x as the B of that product (dq_kernels.pack), or NULL. scratch: dq_quantizer_scratch floats. */
+/* What the backward of a linear y = x W_hat^T reads. */
+typedef struct dq_linear_gradient {
+    int64_t T;
+    const float *dy;    /* [T, out] */
+    const float *x;     /* [T, in] */
+    const void *packed; /* x as the B of dy^T x (dq_kernels.pack), or NULL */
+    const float *dots;  /* [out] sum_t dy_ti y_ti, without a bias; NULL: not known */
+} dq_linear_gradient;
+
+/* Whether phase `trained` can do without G = dy^T x, given dots (quantizer_channel.c): only where a row is one group, W_hat is
+ * kept and few weights are clipped, so it may change with every refresh. And whether that is faster. */
+bool dq_quantizer_admits_dots(const dq_quantizer *q, dq_trained trained);
+bool dq_quantizer_gains_by_dots(const dq_quantizer *q, dq_trained trained);
+
+/* Adds to the gradients of what `trained` names; without G where dots are given, which must then be admitted.
+ * scratch: dq_quantizer_scratch floats. */
 size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T, int threads);
-void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
-                           const float *x, const void *packed, int64_t T, float *scratch);
+void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const dq_linear_gradient *g,
+                           float *scratch);
 
 /* What the kernels see of rows [first, first + count), but for S and O. */
 dq_fakequant dq_quantizer_view(const dq_quantizer *q, int64_t first, int64_t count);

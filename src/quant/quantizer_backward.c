@@ -2,8 +2,10 @@
  *
  *   G = dy^T x                                             [out, in], a tile of rows at a time, never whole
  *   inside the rounding (lora):   ds, db, dm, dV from G and V (fakequant.h) ;  dB = c dV A^T ;  dA = c B^T dV
- *   pooled (QA-LoRA):             dO = dy^T (x summed over each group)      ;  dB = (c/g) dO A^T ;  dA = (c/g) B^T dO */
-#include "quant/quantizer.h"
+ *   pooled (QA-LoRA):             dO = dy^T (x summed over each group)      ;  dB = (c/g) dO A^T ;  dA = (c/g) B^T dO
+ *
+ * Where a row is one group G need not be made: quantizer_channel.c. */
+#include "quant/quantizer_channel.h"
 
 #include <omp.h>
 #include <string.h>
@@ -19,7 +21,9 @@ static int64_t tile_rows(const dq_quantizer *q) {
 
 size_t dq_quantizer_scratch(const dq_quantizer *q, int64_t T, int threads) {
     if (q->recipe.adapter == DQ_ADAPTER_POOLED) return (size_t)(T * q->groups + q->out * q->groups);
-    return (size_t)((tile_rows(q) + threads * DQ_QUANTIZER_ROWS) * q->in);
+    const size_t tiles = (size_t)((tile_rows(q) + threads * DQ_QUANTIZER_ROWS) * q->in),
+                 channel = dq_quantizer_channel_scratch(q, T);
+    return tiles > channel ? tiles : channel;
 }
 
 /* dB (rows of the tile) += D A^T ; dA += B^T D, with D [rows, columns of A] already scaled. */
@@ -57,8 +61,10 @@ static void adapter_gradients(dq_quantizer *q, const dq_compute *compute, const 
     dq_profile_return(compute->profile, before);
 }
 
-static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const float *dy, const float *x, int64_t T,
+static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const dq_linear_gradient *given,
                             float *scratch) {
+    const float *x = given->x;
+    const int64_t T = given->T;
     float *pooled = scratch, *dO = scratch + T * q->groups;
     const int64_t g = q->grid.group, groups = q->groups, in = q->in;
     const float scale = q->c / (float)g;
@@ -75,7 +81,7 @@ static void pooled_backward(dq_quantizer *q, const dq_compute *compute, const fl
     dq_gemm product = {.m = q->out,
                        .n = groups,
                        .k = T,
-                       .a = dy,
+                       .a = given->dy,
                        .a_row = 1,
                        .a_column = q->out,
                        .b = pooled,
@@ -102,13 +108,17 @@ static void rows_backward(const dq_quantizer *q, int64_t first, int64_t count, f
     q->kernels->fakequant_backward(&view, V, G, sums);
 }
 
-void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained, const float *dy,
-                           const float *x, const void *packed, int64_t T, float *scratch) {
+void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_trained trained,
+                           const dq_linear_gradient *given, float *scratch) {
     if (q->recipe.adapter == DQ_ADAPTER_POOLED) {
-        if (trained.adapter) pooled_backward(q, compute, dy, x, T, scratch);
+        if (trained.adapter) pooled_backward(q, compute, given, scratch);
         return;
     }
-    const int64_t in = q->in;
+    if (given->dots) {
+        dq_quantizer_channel_backward(q, compute, trained, given, scratch);
+        return;
+    }
+    const int64_t in = q->in, T = given->T;
     const bool adapter = dq_quantizer_trains(q, DQ_PARAMETER_A, trained);
     dq_parameter *p = q->parameter;
     float *ds = dq_quantizer_trains(q, DQ_PARAMETER_SCALE, trained) ? p[DQ_PARAMETER_SCALE].gradient : NULL;
@@ -124,15 +134,15 @@ void dq_quantizer_backward(dq_quantizer *q, const dq_compute *compute, dq_traine
         dq_gemm product = {.m = rows,
                            .n = in,
                            .k = T,
-                           .a = dy + first,
+                           .a = given->dy + first,
                            .a_row = 1,
                            .a_column = q->out,
-                           .b = x,
+                           .b = given->x,
                            .b_row = in,
                            .b_column = 1,
                            .c = G,
                            .c_row = in};
-        compute->kernels->gemm_packed(compute, &product, &(dq_packed){.b = packed});
+        compute->kernels->gemm_packed(compute, &product, &(dq_packed){.b = given->packed});
         dq_profile_enter(compute->profile, DQ_QUANTIZER_GRADIENT, 0);
 #pragma omp parallel for num_threads(compute->threads) schedule(static)
         for (int64_t i = 0; i < rows; i += DQ_QUANTIZER_ROWS) {

@@ -42,13 +42,20 @@ dlqat_status dq_resolve_steps(const dq_recipe *recipe, const dlqat_options *opti
 }
 
 /* The weight gradient of a linear goes straight into the gradients of its quantizer's parameters. */
-static void take_gradients(void *user, const dq_compute *compute, int index, int count, const float *const *dy,
-                           const float *x, const void *packed, int64_t T) {
+static void take_gradients(void *user, const dq_compute *compute, const dq_linears_gradient *given) {
     dq_trainer *trainer = user;
-    for (int i = 0; i < count; i++) {
-        dq_quantizer *q = &trainer->set.at[index + i];
-        if (q->out) dq_quantizer_backward(q, compute, trainer->trained, dy[i], x, packed, T, trainer->set.scratch);
+    for (int i = 0; i < given->count; i++) {
+        dq_quantizer *q = &trainer->set.at[given->index + i];
+        const dq_linear_gradient one = {
+            .T = given->T, .dy = given->dy[i], .x = given->x, .packed = given->packed, .dots = given->dots[i]};
+        if (q->out) dq_quantizer_backward(q, compute, trainer->trained, &one, trainer->set.scratch);
     }
+}
+
+static bool wants_dots(void *user, int index) {
+    const dq_trainer *trainer = user;
+    const dq_quantizer *q = &trainer->set.at[index];
+    return q->out && dq_quantizer_gains_by_dots(q, trainer->trained);
 }
 
 dlqat_status dq_trainer_open(dq_trainer **out, const dlqat_options *options, const dq_trainer_options *with,
@@ -85,8 +92,8 @@ dlqat_status dq_trainer_open(dq_trainer **out, const dlqat_options *options, con
                             .checkpoint = with->checkpoint,
                             .threads = with->compute->threads};
     DQ_TRY_GOTO(status, dq_pass_open(&trainer->pass, with->model, &pass, error), failed);
-    trainer->gradients =
-        (dq_gradients){.user = trainer, .linears = take_gradients, .packed = recipe->adapter != DQ_ADAPTER_POOLED};
+    trainer->gradients = (dq_gradients){
+        .user = trainer, .linears = take_gradients, .packed = recipe->adapter != DQ_ADAPTER_POOLED, .dots = wants_dots};
     dq_pass_want(trainer->pass, &trainer->gradients);
     return DLQAT_OK;
 failed:

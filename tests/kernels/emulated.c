@@ -16,7 +16,8 @@ DQ_VARIANT_DECLARE(plain16tiles);
 #define OPERATIONS                                                                                                     \
     .rmsnorm_forward = dq_rmsnorm_forward_plain16, .rmsnorm_backward = dq_rmsnorm_backward_plain16,                    \
     .rope = dq_rope_plain16, .swiglu_forward = dq_swiglu_forward_plain16,                                              \
-    .swiglu_backward = dq_swiglu_backward_plain16, .attention_forward = dq_attention_forward_plain16,                  \
+    .swiglu_backward = dq_swiglu_backward_plain16, .column_dots = dq_column_dots_plain16,                              \
+    .sampled_multiply = dq_sampled_multiply_plain16, .attention_forward = dq_attention_forward_plain16,                \
     .attention_backward = dq_attention_backward_plain16, .cross_entropy = dq_cross_entropy_plain16,                    \
     .adamw = dq_adamw_plain16, .add = dq_add_plain16, .bias_forward = dq_bias_forward_plain16,                         \
     .bias_backward = dq_bias_backward_plain16, .sum_of_squares = dq_sum_of_squares_plain16,                            \

@@ -10,7 +10,7 @@
 
 #include "base/random.h"
 
-enum { FIRST = 7 };
+enum { FIRST = 8 };
 
 int operation_count(void) {
     return FIRST + row_operation_count + fakequant_operation_count;
@@ -19,7 +19,7 @@ int operation_count(void) {
 const operation *operation_at(int index) {
     static const operation *const first[FIRST] = {
         &gemm_operation,           &gemm_packed_operation, &attention_forward_operation, &attention_backward_operation,
-        &coded_multiply_operation, &coded_rows_operation,  &tables_multiply_operation};
+        &coded_multiply_operation, &coded_rows_operation,  &tables_multiply_operation,   &sampled_operation};
     if (index < FIRST) return first[index];
     index -= FIRST;
     return index < row_operation_count ? &row_operations[index] : &fakequant_operations[index - row_operation_count];

@@ -43,7 +43,7 @@ typedef struct operation {
 } operation;
 
 extern const operation gemm_operation, gemm_packed_operation, attention_forward_operation, attention_backward_operation;
-extern const operation coded_multiply_operation, coded_rows_operation, tables_multiply_operation;
+extern const operation coded_multiply_operation, coded_rows_operation, tables_multiply_operation, sampled_operation;
 extern const operation row_operations[], fakequant_operations[];
 extern const int row_operation_count, fakequant_operation_count;
 

@@ -162,20 +162,24 @@ static const int64_t rope_tests[][SIZES] = {{1, 1, 2, 1},      {3, 2, 8, 100},  
                                             {2, 2, 1000, 4096}};
 static const int64_t rope_benches[][SIZES] = {{2048, 9, 64, 256}, {2048, 3, 64, 256}};
 
-/* ---- swiglu: size n; variation 1 of the backward: in place; values up to SIZES[1] ---- */
+/* ---- swiglu: sizes T, D, largest gate; variation 1 of the backward: in place; 2: in place and with dots ---- */
 
-enum { GLU_Y, GLU_GATE, GLU_UP, GLU_DY, GLU_DGATE, GLU_DUP };
+enum { GLU_Y, GLU_GATE, GLU_UP, GLU_DY, GLU_DGATE, GLU_DUP, GLU_GATE_DOTS, GLU_UP_DOTS };
+
+static int64_t glu_elements(const trial *t) {
+    return t->size[T] * t->size[D];
+}
 
 static void glu_prepare(trial *t) {
-    float most = (float)t->size[1];
-    slot_values(t, GLU_Y, t->size[T], 0, 1);
-    slot_values(t, GLU_GATE, t->size[T], -most, most);
-    slot_values(t, GLU_UP, t->size[T], -2, 2);
+    float most = (float)t->size[2];
+    slot_values(t, GLU_Y, glu_elements(t), 0, 1);
+    slot_values(t, GLU_GATE, glu_elements(t), -most, most);
+    slot_values(t, GLU_UP, glu_elements(t), -2, 2);
     slot_result(t, GLU_Y);
 }
 
 static void glu_run(trial *t, const dq_compute *compute) {
-    compute->kernels->swiglu_forward(compute, X(GLU_Y), X(GLU_GATE), X(GLU_UP), t->size[T]);
+    compute->kernels->swiglu_forward(compute, X(GLU_Y), X(GLU_GATE), X(GLU_UP), glu_elements(t));
 }
 
 /* exp within 2 units, relative to sigma no more than that; four roundings. Where exp(-gate) is beyond f32, sigma, then
@@ -183,44 +187,102 @@ static void glu_run(trial *t, const dq_compute *compute) {
 #define GLU_TINY 1e-36
 
 static void glu_expect(trial *t) {
-    for (int64_t i = 0; i < t->size[T]; i++) {
+    for (int64_t i = 0; i < glu_elements(t); i++) {
         double gate = FRESH(GLU_GATE)[i], y = gate / (1 + exp(-gate)) * FRESH(GLU_UP)[i];
         expect_at(t, GLU_Y, i, y, 8 * UNIT * fabs(y) + GLU_TINY);
     }
 }
 
 static void glu_back_prepare(trial *t) {
-    float most = (float)t->size[1];
-    slot_values(t, GLU_GATE, t->size[T], -most, most);
-    slot_values(t, GLU_UP, t->size[T], -2, 2);
-    slot_values(t, GLU_DY, t->size[T], -1, 1);
+    float most = (float)t->size[2];
+    slot_values(t, GLU_GATE, glu_elements(t), -most, most);
+    slot_values(t, GLU_UP, glu_elements(t), -2, 2);
+    slot_values(t, GLU_DY, glu_elements(t), -1, 1);
     if (t->variation == 0) {
-        slot_values(t, GLU_DGATE, t->size[T], 0, 1);
-        slot_values(t, GLU_DUP, t->size[T], 0, 1);
+        slot_values(t, GLU_DGATE, glu_elements(t), 0, 1);
+        slot_values(t, GLU_DUP, glu_elements(t), 0, 1);
     }
     slot_result(t, t->variation ? GLU_GATE : GLU_DGATE);
     slot_result(t, t->variation ? GLU_UP : GLU_DUP);
+    for (int dots = GLU_GATE_DOTS; dots <= GLU_UP_DOTS && t->variation == 2; dots++) {
+        slot_values(t, dots, t->size[D], -1, 1);
+        slot_result(t, dots);
+    }
 }
 
 static void glu_back_run(trial *t, const dq_compute *compute) {
     compute->kernels->swiglu_backward(compute, X(t->variation ? GLU_GATE : GLU_DGATE),
-                                      X(t->variation ? GLU_UP : GLU_DUP), X(GLU_DY), X(GLU_GATE), X(GLU_UP),
-                                      t->size[T]);
+                                      X(t->variation ? GLU_UP : GLU_DUP), X(GLU_DY), X(GLU_GATE), X(GLU_UP), t->size[T],
+                                      t->size[D], X(GLU_GATE_DOTS), X(GLU_UP_DOTS));
+}
+
+/* Of T products that are each off by `off` units of their factors' size, and their sum. */
+static void expect_dot(trial *t, int which, int64_t j, double sum, double size, double off) {
+    double y = FRESH(which)[j];
+    expect_at(t, which, j, y + sum,
+              UNIT * (size * (off + 1 + sum_units((double)t->size[T])) + fabs(y + sum)) + GLU_TINY);
 }
 
 static void glu_back_expect(trial *t) {
-    for (int64_t i = 0; i < t->size[T]; i++) {
-        double gate = FRESH(GLU_GATE)[i], up = FRESH(GLU_UP)[i], dy = FRESH(GLU_DY)[i], sigma = 1 / (1 + exp(-gate));
-        double dup = dy * gate * sigma, slope = sigma * (1 + gate * (1 - sigma));
-        expect_at(t, t->variation ? GLU_UP : GLU_DUP, i, dup, 8 * UNIT * fabs(dup) + GLU_TINY);
-        /* 1 + gate (1 - sigma) cancels near gate = -1.28 */
-        double size = fabs(dy * up) * sigma * (1 + fabs(gate) * (1 - sigma));
-        expect_at(t, t->variation ? GLU_GATE : GLU_DGATE, i, dy * up * slope, 12 * UNIT * size + GLU_TINY);
+    for (int64_t j = 0; j < t->size[D]; j++) {
+        double gate_dot = 0, gate_size = 0, up_dot = 0, up_size = 0;
+        for (int64_t i = j; i < glu_elements(t); i += t->size[D]) {
+            double gate = FRESH(GLU_GATE)[i], up = FRESH(GLU_UP)[i], dy = FRESH(GLU_DY)[i],
+                   sigma = 1 / (1 + exp(-gate));
+            double dup = dy * gate * sigma, slope = sigma * (1 + gate * (1 - sigma));
+            expect_at(t, t->variation ? GLU_UP : GLU_DUP, i, dup, 8 * UNIT * fabs(dup) + GLU_TINY);
+            /* 1 + gate (1 - sigma) cancels near gate = -1.28 */
+            double size = fabs(dy * up) * sigma * (1 + fabs(gate) * (1 - sigma));
+            expect_at(t, t->variation ? GLU_GATE : GLU_DGATE, i, dy * up * slope, 12 * UNIT * size + GLU_TINY);
+            gate_dot += dy * up * slope * gate;
+            gate_size += size * fabs(gate);
+            up_dot += dup * up;
+            up_size += fabs(dup * up);
+        }
+        if (t->variation < 2) continue;
+        expect_dot(t, GLU_GATE_DOTS, j, gate_dot, gate_size, 12);
+        expect_dot(t, GLU_UP_DOTS, j, up_dot, up_size, 8);
     }
 }
 
-static const int64_t glu_tests[][SIZES] = {{1, 3}, {7, 5}, {8, 5}, {33, 20}, {5000, 10}, {1000, 200}, {0, 1}};
-static const int64_t glu_benches[][SIZES] = {{2048 * 1536, 5}};
+static const int64_t glu_tests[][SIZES] = {{1, 1, 3},  {1, 7, 5},     {2, 4, 5},      {3, 11, 20},
+                                           {7, 70, 5}, {1, 5000, 10}, {130, 65, 200}, {0, 5, 1}};
+static const int64_t glu_benches[][SIZES] = {{2048, 1536, 5}};
+
+/* ---- column dots: sizes T, D; variation 1: less a second array; 2: less a bias; 3: of a bias alone, negative ---- */
+
+enum { DOTS_SUM, DOTS_DY, DOTS_Y, DOTS_LESS, DOTS_BIAS };
+
+static void dots_prepare(trial *t) {
+    slot_values(t, DOTS_SUM, t->size[D], -1, 1);
+    slot_values(t, DOTS_DY, t->size[T] * t->size[D], -1, 1);
+    if (t->variation < 3) slot_values(t, DOTS_Y, t->size[T] * t->size[D], -1, 1);
+    if (t->variation == 1) slot_values(t, DOTS_LESS, t->size[T] * t->size[D], -1, 1);
+    if (t->variation > 1) slot_values(t, DOTS_BIAS, t->size[D], -1, 1);
+    slot_result(t, DOTS_SUM);
+}
+
+static void dots_run(trial *t, const dq_compute *compute) {
+    compute->kernels->column_dots(compute, X(DOTS_SUM), X(DOTS_DY), X(DOTS_Y), X(DOTS_LESS), X(DOTS_BIAS), t->size[T],
+                                  t->size[D]);
+}
+
+static void dots_expect(trial *t) {
+    const float *y = FRESH(DOTS_Y), *less = FRESH(DOTS_LESS), *bias = FRESH(DOTS_BIAS);
+    for (int64_t j = 0; j < t->size[D]; j++) {
+        double sum = 0, size = 0;
+        for (int64_t i = j; i < t->size[T] * t->size[D]; i += t->size[D]) {
+            double term = FRESH(DOTS_DY)[i] *
+                          ((y ? (double)y[i] : 0) - (less ? (double)less[i] : 0) - (bias ? (double)bias[j] : 0));
+            sum += term;
+            size += fabs(term);
+        }
+        expect_dot(t, DOTS_SUM, j, sum, size, 1);
+    }
+}
+
+static const int64_t dots_tests[][SIZES] = {{1, 1}, {5, 33}, {130, 64}, {64, 3}, {65, 129}, {0, 5}};
+static const int64_t dots_benches[][SIZES] = {{753, 576}, {2048, 1536}};
 
 /* ---- cross-entropy: sizes n, V, largest logit; variation 1: without the gradient ---- */
 
@@ -406,7 +468,8 @@ const operation row_operations[] = {
     ROWS(rmsnorm_backward, norm_back, norm_tests, norm_benches, 2),
     ROWS(rope, rope, rope_tests, rope_benches, 2),
     ROWS(swiglu_forward, glu, glu_tests, glu_benches, 1),
-    ROWS(swiglu_backward, glu_back, glu_tests, glu_benches, 2),
+    ROWS(swiglu_backward, glu_back, glu_tests, glu_benches, 3),
+    ROWS(column_dots, dots, dots_tests, dots_benches, 4),
     ROWS(cross_entropy, ce, ce_tests, ce_benches, 2),
     ROWS(adamw, adam, adam_tests, adam_benches, 1),
     ROWS(add, add, add_tests, add_benches, 1),

@@ -129,7 +129,7 @@ static void glu_gradient(const dq_compute *compute) {
     add_input(&p, N, -2, 2);
     add_input(&p, N, -1, 1);
     float dgate[N], dup[N];
-    compute->kernels->swiglu_backward(compute, dgate, dup, p.f[2], p.f[0], p.f[1], N);
+    compute->kernels->swiglu_backward(compute, dgate, dup, p.f[2], p.f[0], p.f[1], 1, N, NULL, NULL);
     compare(&p, 0, dgate, compute->kernels->name, "swiglu dgate");
     compare(&p, 1, dup, compute->kernels->name, "swiglu dup");
     close_problem(&p);

@@ -7,6 +7,7 @@ foreach(test test_kernels test_kernels_bits)
   target_sources(${test} PRIVATE ${kernels_tests}/emulated.c ${kernels_tests}/operations.c
     ${kernels_tests}/operations_attention.c ${kernels_tests}/operations_gemm.c ${kernels_tests}/operations_coded.c
     ${kernels_tests}/operations_rows.c ${kernels_tests}/operations_fakequant.c ${kernels_tests}/operations_tables.c
+    ${kernels_tests}/operations_sampled.c
     $<TARGET_OBJECTS:dlqat_kernels_plain16>
     $<TARGET_OBJECTS:dlqat_kernels_plain16dots> $<TARGET_OBJECTS:dlqat_kernels_plain16tiles>)
 endforeach()

@@ -65,24 +65,36 @@ static inline void add_row(dq_batch *batch, const int32_t *ids, size_t count) {
 typedef struct gradients {
     dq_model *model;
     float **linear; /* [linears] of [out, in] */
+    float **dots;   /* [linears] of [out]: sum_t dy_ti y_ti, where it is asked for */
     int *calls;     /* [linears] */
     float *embedding, *head, *final_norm, **input_norm, **post_norm;
     dq_gradients want;
 } gradients;
 
-static inline void collect(void *user, const dq_compute *compute, int index, int count, const float *const *dy,
-                           const float *x, const void *packed, int64_t T) {
+static inline void collect(void *user, const dq_compute *compute, const dq_linears_gradient *given) {
     gradients *g = user;
     (void)compute;
-    if (packed) fail_msg("nobody asked for a packed x");
-    for (int n = 0; n < count; n++) {
-        const dq_weight *weight = &dq_model_linear(g->model, index + n)->base;
-        g->calls[index + n]++;
-        for (int64_t t = 0; t < T; t++)
+    if (given->packed) fail_msg("nobody asked for a packed x");
+    for (int n = 0; n < given->count; n++) {
+        const int index = given->index + n;
+        const dq_weight *weight = &dq_model_linear(g->model, index)->base;
+        const float *dy = given->dy[n], *x = given->x;
+        g->calls[index]++;
+        for (int64_t t = 0; t < given->T; t++)
             for (int64_t i = 0; i < weight->out; i++)
                 for (int64_t j = 0; j < weight->in; j++)
-                    g->linear[index + n][i * weight->in + j] += dy[n][t * weight->out + i] * x[t * weight->in + j];
+                    g->linear[index][i * weight->in + j] += dy[t * weight->out + i] * x[t * weight->in + j];
+        if (g->dots[index]) {
+            if (!given->dots[n]) fail_msg("linear %d: no dots, though they were asked for", index);
+            memcpy(g->dots[index], given->dots[n], (size_t)weight->out * sizeof(float));
+        } else if (given->dots[n]) {
+            fail_msg("linear %d: dots, though nobody asked for them", index);
+        }
     }
+}
+
+static inline bool asks_dots(void *user, int index) {
+    return ((gradients *)user)->dots[index] != NULL;
 }
 
 static inline void make_gradients(gradients *g, dq_model *model) {
@@ -93,6 +105,7 @@ static inline void make_gradients(gradients *g, dq_model *model) {
     g->model = model;
     g->linear = reserve(linears, sizeof *g->linear);
     g->calls = reserve(linears, sizeof *g->calls);
+    g->dots = reserve(linears, sizeof *g->dots);
     for (size_t i = 0; i < linears; i++) {
         const dq_weight *weight = &dq_model_linear(model, (int)i)->base;
         g->linear[i] = reserve((size_t)(weight->out * weight->in), sizeof(float));
@@ -109,6 +122,7 @@ static inline void make_gradients(gradients *g, dq_model *model) {
     g->want = (dq_gradients){
         .user = g,
         .linears = collect,
+        .dots = asks_dots,
         .embedding = g->embedding,
         .head = g->head,
         .final_norm = g->final_norm,
@@ -118,7 +132,11 @@ static inline void make_gradients(gradients *g, dq_model *model) {
 }
 
 static inline void free_gradients(gradients *g) {
-    for (int i = 0; i < dq_model_linear_count(g->model); i++) free(g->linear[i]);
+    for (int i = 0; i < dq_model_linear_count(g->model); i++) {
+        free(g->linear[i]);
+        free(g->dots[i]);
+    }
+    free(g->dots);
     for (int l = 0; l < g->model->config.layers; l++) {
         free(g->input_norm[l]);
         free(g->post_norm[l]);

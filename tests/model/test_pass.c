@@ -364,6 +364,50 @@ static void wanted_gradients_are_independent(void **state) {
     tear_down(&f);
 }
 
+/* sum_t dy_ti y_ti is sum_j G_ij W_ij, G the weight's gradient, in every architecture, with and without recomputation; where nobody asks
+ * there are none, and what else is made does not depend on it. y is read as a difference of the residual stream, whose values are up
+ * to some hundred times as large, or through a rotation and back: 1e-4 of the linear's dots in Euclidean norm. */
+static void dots_are_those_of_the_outputs(void **state) {
+    fixture f = {0};
+    set_up(&f, *state);
+    gradients without;
+    dq_pass *pass = open_pass(&f, true, false, 0);
+    make_gradients(&without, f.model);
+    run_backward(pass, &f.compute, &f.batch, 0.5f, &without);
+    dq_pass_close(pass);
+    for (int way = 0; way < 4; way++) {
+        gradients g;
+        make_gradients(&g, f.model);
+        for (int i = 0; i < dq_model_linear_count(f.model); i++) /* all; or not those of every third linear */
+            if (way < 2 || i % 3 != 1)
+                g.dots[i] = reserve((size_t)dq_model_linear(f.model, i)->base.out, sizeof(float));
+        pass = open_pass(&f, true, way % 2, 0);
+        run_backward(pass, &f.compute, &f.batch, 0.5f, &g);
+        dq_pass_close(pass);
+        comparison same = {.other = &without};
+        each_gradient(&g, compare, &same);
+        for (int i = 0; i < dq_model_linear_count(f.model); i++) {
+            const dq_weight *weight = &dq_model_linear(f.model, i)->base;
+            float *row = reserve((size_t)weight->in, sizeof *row);
+            double difference = 0, norm = 0;
+            for (int64_t r = 0; g.dots[i] && r < weight->out; r++) {
+                double sum = 0;
+                dq_weight_rows(weight, r, 1, row);
+                for (int64_t j = 0; j < weight->in; j++) sum += (double)g.linear[i][r * weight->in + j] * row[j];
+                difference += (g.dots[i][r] - sum) * (g.dots[i][r] - sum);
+                norm += sum * sum;
+            }
+            free(row);
+            if (!(difference <= 1e-8 * norm))
+                fail_msg("%s: dots off by %.3g of their norm", dq_model_linear(f.model, i)->name,
+                         sqrt(difference / norm));
+        }
+        free_gradients(&g);
+    }
+    free_gradients(&without);
+    tear_down(&f);
+}
+
 /* Through the cache, in pieces of uneven length, one token at a time at the end: the full forward's logits, to f32 rounding
  * (an element's sum does not depend on how many tokens stand beside it; attention may block its sums otherwise). */
 static void decoding_matches_forward(void **state) {
@@ -588,6 +632,10 @@ int main(void) {
         cmocka_unit_test(few_bits_go_by_tables),
         cmocka_unit_test(loss_chunks_join),
         cmocka_unit_test(wanted_gradients_are_independent),
+        WITH(dots_are_those_of_the_outputs, "llama3"),
+        WITH(dots_are_those_of_the_outputs, "llama_bias_sharded"),
+        WITH(dots_are_those_of_the_outputs, "qwen2"),
+        WITH(dots_are_those_of_the_outputs, "qwen3"),
         WITH(decoding_matches_forward, "llama3"),
         WITH(decoding_matches_forward, "mistral_window"),
         WITH(decoding_matches_forward, "qwen2_window"),

@@ -150,8 +150,10 @@ static void check_kept(const char *kernels, int bits, int64_t group, dq_clip_mas
         assert_ok(dq_quantizer_refresh(q, &f->compute, f->scratch, NULL, &error));
         dq_quantizer_rows(q, 0, OUT, rows[way]);
         dq_quantizer_codes(q, 0, OUT, codes[way], f->scratch);
-        assert_true(dq_quantizer_scratch(q, T, 2) <= sizeof f->scratch / sizeof(float));
-        dq_quantizer_backward(q, &f->compute, dq_recipe_trained(&q->recipe, 2), dy, x, NULL, T, f->scratch);
+        float *scratch = malloc(dq_quantizer_scratch(q, T, 2) * sizeof *scratch);
+        const dq_linear_gradient given = {.T = T, .dy = dy, .x = x};
+        dq_quantizer_backward(q, &f->compute, dq_recipe_trained(&q->recipe, 2), &given, scratch);
+        free(scratch);
         for (int kind = 0; kind < DQ_PARAMETERS; kind++) gradient[way][kind] = q->parameter[kind].gradient;
     }
     assert_memory_equal(rows[0], rows[1], sizeof f->W0);

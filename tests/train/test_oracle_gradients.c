@@ -5,13 +5,23 @@ typedef struct sink {
     oracle *o;
     dq_trained trained;
     float *scratch;
+    bool dots; /* ask for them where they are admitted */
+    int given; /* how many linears had them */
 } sink;
 
-static void take(void *user, const dq_compute *compute, int index, int count, const float *const *dy, const float *x,
-                 const void *packed, int64_t T) {
+static bool asks_dots(void *user, int index) {
+    const sink *s = user;
+    return s->dots && dq_quantizer_admits_dots(&s->o->set.at[index], s->trained);
+}
+
+static void take(void *user, const dq_compute *compute, const dq_linears_gradient *given) {
     sink *s = user;
-    for (int i = 0; i < count; i++)
-        dq_quantizer_backward(&s->o->set.at[index + i], compute, s->trained, dy[i], x, packed, T, s->scratch);
+    for (int i = 0; i < given->count; i++) {
+        const dq_linear_gradient one = {
+            .T = given->T, .dy = given->dy[i], .x = given->x, .packed = given->packed, .dots = given->dots[i]};
+        s->given += one.dots != NULL;
+        dq_quantizer_backward(&s->o->set.at[given->index + i], compute, s->trained, &one, s->scratch);
+    }
 }
 
 /* A place of its own for the gradient of every parameter. */
@@ -34,8 +44,9 @@ static void open_set(oracle *o) {
     take_gradients(o);
 }
 
-/* One forward and backward over the oracle's batch; returns the mean loss. */
-static double run_pass(oracle *o, dq_trained trained) {
+/* One forward and backward over the oracle's batch; returns the mean loss. by_dots: without dL/dW_hat where the quantizers admit it,
+ * and in how many linears they did; NULL: nowhere. */
+static double run_pass_with(oracle *o, dq_trained trained, int *by_dots) {
     dlqat_error error;
     dq_batch batch;
     dq_pass *pass;
@@ -45,8 +56,8 @@ static double run_pass(oracle *o, dq_trained trained) {
     for (size_t row = 0; row < o->data.rows; row++) assert_true(dq_batch_add(&batch, &o->data, row));
     dq_pass_options options = {.capacity = 256, .training = true, .threads = 2};
     assert_ok(dq_pass_open(&pass, o->model, &options, &error));
-    sink s = {o, trained, o->set.scratch};
-    dq_gradients gradients = {.user = &s, .linears = take, .packed = true};
+    sink s = {o, trained, o->set.scratch, by_dots != NULL, 0};
+    dq_gradients gradients = {.user = &s, .linears = take, .packed = true, .dots = asks_dots};
     dq_pass_want(pass, &gradients);
     assert_ok(dq_pass_forward(pass, &o->compute, &batch, &error));
     assert_ok(dq_pass_loss(pass, &o->compute, &batch, true, 1.0f / (float)batch.labels, &sum, NULL, &error));
@@ -54,7 +65,12 @@ static double run_pass(oracle *o, dq_trained trained) {
     sum /= (double)batch.labels;
     dq_pass_close(pass);
     dq_batch_close(&batch);
+    if (by_dots) *by_dots = s.given;
     return sum;
+}
+
+static double run_pass(oracle *o, dq_trained trained) {
+    return run_pass_with(o, trained, NULL);
 }
 
 /* Gradient of parameter `kind` against PREFIX.LAYER: 5e-5 in relative norm (an f32 PyTorch is within 1.7e-5), and exactly 0
@@ -73,6 +89,26 @@ static double check_gradient(const oracle *o, dq_parameter_kind kind, const char
     }
     print_message("  %-6s worst relative error %.2g\n", prefix, worst);
     return worst;
+}
+
+/* The gradients of phase 2 once more, without dL/dW_hat: the same oracles, the same tolerance. */
+static void check_by_dots(oracle *o, const char *prefix, int linears) {
+    int by_dots;
+    for (int i = 0; i < o->set.count; i++)
+        for (int kind = DQ_PARAMETER_MAGNITUDE; kind < DQ_PARAMETERS; kind++) {
+            const dq_parameter *p = &o->set.at[i].parameter[kind];
+            memset(p->gradient, 0, (size_t)(p->rows * p->columns) * sizeof(float));
+        }
+    run_pass_with(o, (dq_trained){.magnitude = o->set.recipe.magnitude, .adapter = true}, &by_dots);
+    print_message("  without dL/dW_hat in %d of %d linears:\n", by_dots, o->set.count);
+    assert_int_equal(by_dots, linears);
+    static const char *const names[] = {"dm", "dA", "dB"};
+    for (int kind = 0; kind < 3; kind++) {
+        char name[16];
+        snprintf(name, sizeof name, "%s%s", prefix, names[kind]);
+        if (kind > 0 || o->set.recipe.magnitude)
+            check_gradient(o, (dq_parameter_kind)(DQ_PARAMETER_MAGNITUDE + kind), name);
+    }
 }
 
 /* s within 1e-6 relative, b within 1e-6 of the greatest |W| of its group. */
@@ -175,6 +211,7 @@ static void dlqat_case_with(const char *kernels, const char *name, const char *b
             for (int64_t j = 0; j < b->rows * b->columns; j++) assert_true(b->gradient[j] == 0.0f);
             for (int64_t j = 0; j < A->rows * A->columns; j++) assert_true(A->gradient[j] == 0.0f);
         }
+    if (strcmp(group, "-1") == 0) check_by_dots(&o, "p2.", o.set.count);
     oracle_close(&o);
 }
 
@@ -227,6 +264,7 @@ static void variant_with(const char *kernels, const char *name, const char *cons
     if (o.set.recipe.magnitude) check_gradient(&o, DQ_PARAMETER_MAGNITUDE, "dm");
     check_gradient(&o, DQ_PARAMETER_A, "dA");
     check_gradient(&o, DQ_PARAMETER_B, "dB");
+    if (!pooled) check_by_dots(&o, "", o.set.count);
     oracle_close(&o);
 }
 

@@ -67,13 +67,31 @@ void dq_swiglu_forward_c(const dq_compute *compute, float *y, const float *gate,
 
 /* dup = dy gate sigma ; dgate = dy up sigma (1 + gate (1 - sigma)), sigma = sigma(gate) */
 void dq_swiglu_backward_c(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
-                          const float *up, int64_t n) {
+                          const float *up, int64_t T, int64_t D, float *gate_dots, float *up_dots) {
 #pragma omp parallel for num_threads(compute->threads)
-    for (int64_t i = 0; i < n; i++) {
-        float g = gate[i], u = up[i], e = expf(-g), sigma = 1 / (1 + e);
-        float rest = e < INFINITY ? e * sigma : 1; /* 1 - sigma, without cancellation */
-        dup[i] = dy[i] * (g * sigma);
-        dgate[i] = dy[i] * u * (sigma * (1 + g * rest));
+    for (int64_t j = 0; j < D; j++) {
+        float gate_dot = 0, up_dot = 0;
+        for (int64_t i = j; i < T * D; i += D) {
+            float g = gate[i], u = up[i], e = expf(-g), sigma = 1 / (1 + e);
+            float rest = e < INFINITY ? e * sigma : 1; /* 1 - sigma, without cancellation */
+            dup[i] = dy[i] * (g * sigma);
+            dgate[i] = dy[i] * u * (sigma * (1 + g * rest));
+            gate_dot += dgate[i] * g;
+            up_dot += dup[i] * u;
+        }
+        if (gate_dots) gate_dots[j] += gate_dot;
+        if (up_dots) up_dots[j] += up_dot;
+    }
+}
+
+void dq_column_dots_c(const dq_compute *compute, float *dots, const float *dy, const float *y, const float *less,
+                      const float *bias, int64_t T, int64_t D) {
+#pragma omp parallel for num_threads(compute->threads)
+    for (int64_t j = 0; j < D; j++) {
+        float sum = 0;
+        for (int64_t i = j; i < T * D; i += D)
+            sum += dy[i] * ((y ? y[i] : 0) - (less ? less[i] : 0) - (bias ? bias[j] : 0));
+        dots[j] += sum;
     }
 }
 

@@ -23,29 +23,48 @@ void NAME(rmsnorm_forward)(const dq_compute *compute, float *y, float *r_out, co
     }
 }
 
-/* Columns of dw that a task sums up: whole cache lines of every token, and few enough for L1. */
+/* Columns that a task sums up over tokens: whole cache lines of every token, and few enough for L1. */
 enum { COLUMNS = 64 };
 
-/* dw of columns [first, first + width): tokens in ascending order, up to 64 in a running sum that is then added. */
-static void weight_gradient(float *dw, const float *dy, const float *x, const float *r, int64_t T, int64_t D,
-                            int64_t first, int width) {
-    float total[COLUMNS] = {0};
-    for (int64_t start = 0; start < T; start += 64) {
-        float sum[COLUMNS] = {0};
-        for (int64_t t = start; t < T && t < start + 64; t++)
-            for (int at = 0; at < width; at += W) {
-                const int lanes = dq_lanes(width, at);
-                const int64_t here = t * D + first + at;
-                dq_vec scaled = dq_vec_mul(dq_get(x + here, lanes), dq_vec_set(r[t]));
-                dq_vec_store(sum + at, dq_vec_fma(dq_get(dy + here, lanes), scaled, dq_vec_load(sum + at)));
-            }
-        for (int at = 0; at < COLUMNS; at += W)
-            dq_vec_store(total + at, dq_vec_add(dq_vec_load(total + at), dq_vec_load(sum + at)));
+/* Running sums of a task's columns: of the last SOME tokens or fewer, and of all before them. */
+enum { SOME = 64 };
+typedef struct column_sums {
+    float some[COLUMNS], total[COLUMNS];
+} column_sums;
+
+DQ_INLINE void column_add(column_sums *sums, int at, dq_vec a, dq_vec b) {
+    dq_vec_store(sums->some + at, dq_vec_fma(a, b, dq_vec_load(sums->some + at)));
+}
+
+static void columns_gather(column_sums *sums) {
+    for (int at = 0; at < COLUMNS; at += W) {
+        dq_vec_store(sums->total + at, dq_vec_add(dq_vec_load(sums->total + at), dq_vec_load(sums->some + at)));
+        dq_vec_store(sums->some + at, dq_vec_zero());
     }
+}
+
+/* After the last; to[j] += the sum of column j. */
+static void columns_end(column_sums *sums, float *to, int width) {
+    columns_gather(sums);
     for (int at = 0; at < width; at += W) {
         const int lanes = dq_lanes(width, at);
-        dq_put(dw + first + at, dq_vec_add(dq_get(dw + first + at, lanes), dq_vec_load(total + at)), lanes);
+        dq_put(to + at, dq_vec_add(dq_get(to + at, lanes), dq_vec_load(sums->total + at)), lanes);
     }
+}
+
+/* dw of columns [first, first + width) */
+static void weight_gradient(float *dw, const float *dy, const float *x, const float *r, int64_t T, int64_t D,
+                            int64_t first, int width) {
+    column_sums sums = {{0}, {0}};
+    for (int64_t t = 0; t < T; t++) {
+        if (t % SOME == 0) columns_gather(&sums);
+        for (int at = 0; at < width; at += W) {
+            const int lanes = dq_lanes(width, at);
+            const int64_t here = t * D + first + at;
+            column_add(&sums, at, dq_get(dy + here, lanes), dq_vec_mul(dq_get(x + here, lanes), dq_vec_set(r[t])));
+        }
+    }
+    columns_end(&sums, dw + first, width);
 }
 
 void NAME(rmsnorm_backward)(const dq_compute *compute, float *dx, float *dw, const float *dy, const float *x,
@@ -103,22 +122,84 @@ void NAME(swiglu_forward)(const dq_compute *compute, float *y, const float *gate
     }
 }
 
-void NAME(swiglu_backward)(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
-                           const float *up, int64_t n) {
+typedef struct glu_gradients {
+    dq_vec gate, up;
+} glu_gradients;
+
+DQ_INLINE glu_gradients glu_backward(dq_vec dy, dq_vec gate, dq_vec up) {
+    dq_vec e = exp_of_minus(gate), sigma = sigmoid(e);
+    dq_vec rest = dq_vec_mul(dq_vec_min(dq_vec_set(3e38f), e), sigma); /* 1 - sigma; 0 where sigma is */
+    dq_vec slope = dq_vec_mul(sigma, dq_vec_fma(gate, rest, dq_vec_set(1)));
+    return (glu_gradients){dq_vec_mul(dq_vec_mul(dy, up), slope), dq_vec_mul(dy, dq_vec_mul(gate, sigma))};
+}
+
+static void glu_backward_plain(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
+                               const float *up, int64_t n) {
 #pragma omp parallel for schedule(static) num_threads(compute->threads)
     for (int64_t start = 0; start < n; start += PIECE) {
-        const float *d = dy + start, *g = gate + start, *u = up + start;
-        float *to_gate = dgate + start, *to_up = dup + start;
-        const int64_t count = piece_of(n, start);
-        for (int64_t at = 0; at < count; at += W) {
-            const int lanes = dq_lanes(count, at);
-            dq_vec x = dq_get(g + at, lanes), gradient = dq_get(d + at, lanes), other = dq_get(u + at, lanes);
-            dq_vec e = exp_of_minus(x), sigma = sigmoid(e);
-            dq_vec rest = dq_vec_mul(dq_vec_min(dq_vec_set(3e38f), e), sigma); /* 1 - sigma; 0 where sigma is */
-            dq_vec slope = dq_vec_mul(sigma, dq_vec_fma(x, rest, dq_vec_set(1)));
-            dq_put(to_up + at, dq_vec_mul(gradient, dq_vec_mul(x, sigma)), lanes);
-            dq_put(to_gate + at, dq_vec_mul(dq_vec_mul(gradient, other), slope), lanes);
+        const int64_t end = start + piece_of(n, start);
+        for (int64_t at = start; at < end; at += W) {
+            const int lanes = dq_lanes(end, at);
+            glu_gradients d = glu_backward(dq_get(dy + at, lanes), dq_get(gate + at, lanes), dq_get(up + at, lanes));
+            dq_put(dup + at, d.up, lanes);
+            dq_put(dgate + at, d.gate, lanes);
         }
+    }
+}
+
+static void glu_backward_dots(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
+                              const float *up, int64_t T, int64_t D, float *gate_dots, float *up_dots) {
+#pragma omp parallel for schedule(static) num_threads(compute->threads)
+    for (int64_t first = 0; first < D; first += COLUMNS) {
+        const int width = D - first < COLUMNS ? (int)(D - first) : COLUMNS;
+        column_sums of_gate = {{0}, {0}}, of_up = {{0}, {0}};
+        for (int64_t t = 0; t < T; t++) {
+            if (t % SOME == 0) {
+                columns_gather(&of_gate);
+                columns_gather(&of_up);
+            }
+            for (int at = 0; at < width; at += W) {
+                const int lanes = dq_lanes(width, at);
+                const int64_t here = t * D + first + at;
+                dq_vec g = dq_get(gate + here, lanes), u = dq_get(up + here, lanes);
+                glu_gradients d = glu_backward(dq_get(dy + here, lanes), g, u);
+                column_add(&of_gate, at, d.gate, g);
+                column_add(&of_up, at, d.up, u);
+                dq_put(dup + here, d.up, lanes);
+                dq_put(dgate + here, d.gate, lanes);
+            }
+        }
+        columns_end(&of_gate, gate_dots + first, width);
+        columns_end(&of_up, up_dots + first, width);
+    }
+}
+
+void NAME(swiglu_backward)(const dq_compute *compute, float *dgate, float *dup, const float *dy, const float *gate,
+                           const float *up, int64_t T, int64_t D, float *gate_dots, float *up_dots) {
+    if (gate_dots)
+        glu_backward_dots(compute, dgate, dup, dy, gate, up, T, D, gate_dots, up_dots);
+    else
+        glu_backward_plain(compute, dgate, dup, dy, gate, up, T * D);
+}
+
+void NAME(column_dots)(const dq_compute *compute, float *dots, const float *dy, const float *y, const float *less,
+                       const float *bias, int64_t T, int64_t D) {
+#pragma omp parallel for schedule(static) num_threads(compute->threads)
+    for (int64_t first = 0; first < D; first += COLUMNS) {
+        const int width = D - first < COLUMNS ? (int)(D - first) : COLUMNS;
+        column_sums sums = {{0}, {0}};
+        for (int64_t t = 0; t < T; t++) {
+            if (t % SOME == 0) columns_gather(&sums);
+            for (int at = 0; at < width; at += W) {
+                const int lanes = dq_lanes(width, at);
+                const int64_t here = t * D + first + at;
+                dq_vec value = y ? dq_get(y + here, lanes) : dq_vec_zero();
+                if (less) value = dq_vec_sub(value, dq_get(less + here, lanes));
+                if (bias) value = dq_vec_sub(value, dq_get(bias + first + at, lanes));
+                column_add(&sums, at, dq_get(dy + here, lanes), value);
+            }
+        }
+        columns_end(&sums, dots + first, width);
     }
 }
 
