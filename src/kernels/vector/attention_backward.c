@@ -1,17 +1,17 @@
 /* Attention backward. The maths stands in reference/attention.c. P is made again from log_sum, block by block, and every
- * sum has one owner and a fixed order however many threads there are. Two ways:
+ * sum has one order however many threads there are. 5 products, in two ways:
  *
  *   short   every row of the batch is so short that its keys, values and their gradients stay in a thread's cache: a task
- *           is one row under one key/value head and owns all of its gradients. 5 products; key blocks begin where the row
- *           begins.
- *   long    in two passes, of which the second computes S and dP again, 7 products:
- *               by rows:  dq += dS K                   over the key blocks a block of rows sees
- *               by keys:  dv += P^T do, dk += dS^T q   over the blocks of rows that see a key block
+ *           is one row under one key/value head and owns all of its gradients; key blocks begin where the row begins.
+ *   long    a task is a key block under one key/value head and owns its dk and dv. It goes through the blocks of rows that
+ *           see it, and adds to the dq of each when its turn has come: after the key blocks before it.
  *
  * The way depends on the batch alone. */
+#define _POSIX_C_SOURCE 200809L /* sched_yield */
 #include "kernels/vector/attention.h"
 
 #include <omp.h>
+#include <sched.h>
 #include <string.h>
 
 #include "kernels/vector/array.h"
@@ -254,69 +254,101 @@ static void all_short_rows(const dq_attention_plan *x, const gradients *g, int64
 
 /* ---- The long way ---- */
 
-static void backward_rows(const dq_attention_plan *x, const dq_rows *r, const gradients *g, float *space) {
-    const scratch s = scratch_of(x, DQ_KEYS, space);
-    take_rows(x, r, g, &s);
-    memset(s.dq, 0, (size_t)(r->count * x->padded) * sizeof *s.dq);
-    for (int64_t start = r->first_key / DQ_KEYS * DQ_KEYS; start < r->end_key; start += DQ_KEYS) {
-        int64_t end = min_of(start + DQ_KEYS, r->end_key), step;
-        NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s.k);
-        NAME(attention_turn)(x, x->a->v, r->kv_head, start, end, s.v);
-        probabilities(x, r, g->delta, start, &s);
-        const float *k = NAME(attention_lay)(x, x->a->k, r->kv_head, start, end, s.rows, &step);
-        add_to_rows(x, r, start, k, step, &s);
-    }
-    write_rows(x, r, &s, g->dq);
+/* Which key block a block of rows is to meet next under a key/value head: the first that it sees is number 0. In the workspace that the
+ * threads share. */
+static int32_t *turns(const dq_compute *compute) {
+    return (int32_t *)(void *)dq_workspace_shared(compute);
 }
 
-static void backward_keys(const dq_attention_plan *x, int kv_head, int64_t start, const gradients *g, float *space) {
+static bool turns_fit(const dq_attention_plan *x) {
+    return x->blocks * x->a->kv_heads <= (int64_t)(DQ_WORKSPACE_SHARED / sizeof(int32_t));
+}
+
+/* Who is waited for took its task earlier and so gets on, whatever the number of threads, or of processors for them. */
+static void await_turn(const int32_t *turn, int32_t mine) {
+    enum { SPINS = 1000 };
+    for (int spins = 0; __atomic_load_n(turn, __ATOMIC_ACQUIRE) != mine; spins++)
+        if (spins >= SPINS) sched_yield();
+}
+
+/* dq of the rows becomes what the scratch holds, or grows by it. */
+static void add_rows(const dq_attention_plan *x, const dq_rows *r, const scratch *s, float *dq) {
+    for (int row = 0; row < r->count; row++) {
+        float *to = dq + dq_row_at(x, r, row) * x->width;
+        const float *from = s->dq + row * x->padded;
+        for (int c = 0; c < x->width; c += DQ_VEC_WIDTH) {
+            const int lanes = dq_lanes(x->width, c);
+            dq_put(to + c, dq_vec_add(dq_get(to + c, lanes), dq_get(from + c, lanes)), lanes);
+        }
+    }
+}
+
+static void backward_keys(const dq_attention_plan *x, int kv_head, int64_t start, const gradients *g, int32_t *turn,
+                          float *space) {
     const scratch s = scratch_of(x, DQ_KEYS, space);
-    int64_t end = min_of(start + DQ_KEYS, x->keys);
+    int64_t end = min_of(start + DQ_KEYS, x->keys), step;
     memset(s.dk, 0, (size_t)(2 * DQ_KEYS * x->padded) * sizeof(float)); /* dv follows */
     NAME(attention_turn)(x, x->a->k, kv_head, start, end, s.k);
     NAME(attention_turn)(x, x->a->v, kv_head, start, end, s.v);
+    const float *k = NAME(attention_lay)(x, x->a->k, kv_head, start, end, s.rows, &step);
     for (int64_t block = dq_first_query(x->a, start) / x->queries; block < x->blocks; block++) {
-        if (dq_first_key(x->a, block * x->queries) >= end) break;
+        const int64_t first_key = dq_first_key(x->a, block * x->queries);
+        if (first_key >= end) break;
+        const int32_t mine = (int32_t)(start / DQ_KEYS - first_key / DQ_KEYS);
+        int32_t *of_block = turn + block * x->a->kv_heads + kv_head;
         for (int part = 0; part < x->parts; part++) {
             dq_rows r = dq_rows_of(x, block, kv_head, part);
             take_rows(x, &r, g, &s);
             probabilities(x, &r, g->delta, start, &s);
             add_to_keys(x, &r, start, end, s.dk, s.dv, &s);
+            memset(s.dq, 0, (size_t)(r.count * x->padded) * sizeof *s.dq);
+            add_to_rows(x, &r, start, k, step, &s);
+            if (mine == 0) {
+                write_rows(x, &r, &s, g->dq);
+                continue;
+            }
+            await_turn(of_block, mine);
+            add_rows(x, &r, &s, g->dq);
         }
+        __atomic_store_n(of_block, mine + 1, __ATOMIC_RELEASE);
     }
     write_keys(x, kv_head, start, end, &s, g->dk, g->dv);
 }
 
+/* All key blocks, the early ones first, which more queries see, by all threads of a parallel region; next: as all_short_rows has it. */
+static void all_keys(const dq_attention_plan *x, const gradients *g, int32_t *turn, int64_t *next, float *space) {
+    const int heads = x->a->kv_heads;
+    const int64_t tasks = (x->keys + DQ_KEYS - 1) / DQ_KEYS * heads;
+    for (;;) {
+        int64_t task;
+#pragma omp atomic capture
+        task = (*next)++;
+        if (task >= tasks) break;
+        backward_keys(x, (int)(task % heads), task / heads * DQ_KEYS, g, turn, space);
+    }
+}
+
 void NAME(attention_backward)(const dq_compute *compute, const dq_attention *a, const float *do_, float *delta,
                               float *dq, float *dk, float *dv) {
-    if (a->head_width > DQ_WIDEST_HEAD) {
+    const dq_attention_plan x = dq_attention_plan_of(a);
+    if (a->head_width > DQ_WIDEST_HEAD || !turns_fit(&x)) {
         dq_attention_backward_c(compute, a, do_, delta, dq, dk, dv);
         return;
     }
-    const dq_attention_plan x = dq_attention_plan_of(a);
     const gradients g = {.do_ = do_, .delta = delta, .dq = dq, .dk = dk, .dv = dv};
-    const int64_t lanes = (int64_t)a->kv_heads * x.parts, key_blocks = (x.keys + DQ_KEYS - 1) / DQ_KEYS;
     const bool in_short_rows = all_short(&x);
+    int32_t *turn = turns(compute);
     int64_t next = 0;
+    if (!in_short_rows) memset(turn, 0, (size_t)(x.blocks * a->kv_heads) * sizeof *turn);
 #pragma omp parallel num_threads(compute->threads)
     {
         float *space = dq_workspace_thread(compute, omp_get_thread_num());
 #pragma omp for schedule(static)
         for (int64_t at = 0; at < a->query_count * a->heads; at++)
             delta[at] = dq_dot(do_ + at * x.width, a->o + at * x.width, NULL, x.width);
-        if (in_short_rows) {
+        if (in_short_rows)
             all_short_rows(&x, &g, &next, space);
-        } else {
-#pragma omp for schedule(dynamic)
-            for (int64_t task = x.blocks * lanes - 1; task >= 0; task--) {
-                int lane = (int)(task % lanes);
-                dq_rows r = dq_rows_of(&x, task / lanes, lane / x.parts, lane % x.parts);
-                backward_rows(&x, &r, &g, space);
-            }
-            /* Early keys are seen by more queries. */
-#pragma omp for schedule(dynamic)
-            for (int64_t task = 0; task < key_blocks * a->kv_heads; task++)
-                backward_keys(&x, (int)(task % a->kv_heads), task / a->kv_heads * DQ_KEYS, &g, space);
-        }
+        else
+            all_keys(&x, &g, turn, &next, space);
     }
 }
