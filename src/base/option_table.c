@@ -196,7 +196,8 @@ static const dq_option_row table[] = {
     FLAG("decode", decode, DLQAT_TOKENIZE, TEXT, "From ids to text."),
 
     CHOICE("dtype", dtype, "f32|bf16", "f32", PASSES, 0, MACHINE,
-           "The type to which the inputs of matrix products are rounded."),
+           "The type to which the inputs of matrix products are rounded; on processors that multiply bf16 those of "
+           "attention's too."),
     CHOICE("checkpoint-activations", checkpoint_activations, "auto|on|off", "auto", TRAINING, 0, MACHINE,
            "Recompute activations in the backward; auto: if they would not fit otherwise."),
     CHOICE(

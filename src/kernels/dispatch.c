@@ -27,13 +27,14 @@ static bool always(void) {
     .gemm = dq_gemm_##v, .packed_bytes = dq_packed_bytes_##v, .pack = dq_pack_##v,                                     \
     .packed_a_bytes = dq_packed_a_bytes_##v, .pack_a = dq_pack_a_##v, .gemm_packed = dq_gemm_packed_##v
 
-#define PRODUCTS_BF16(v) PRODUCTS(v), .pack_coded = dq_pack_coded_##v
+#define ATTENTION(v) .attention_forward = dq_attention_forward_##v, .attention_backward = dq_attention_backward_##v
+
+#define PRODUCTS_BF16(v) PRODUCTS(v), ATTENTION(v), .pack_coded = dq_pack_coded_##v
 
 #define OPERATIONS(v)                                                                                                  \
     .rmsnorm_forward = dq_rmsnorm_forward_##v, .rmsnorm_backward = dq_rmsnorm_backward_##v, .rope = dq_rope_##v,       \
     .swiglu_forward = dq_swiglu_forward_##v, .swiglu_backward = dq_swiglu_backward_##v,                                \
     .column_dots = dq_column_dots_##v, .sampled_multiply = dq_sampled_multiply_##v,                                    \
-    .attention_forward = dq_attention_forward_##v, .attention_backward = dq_attention_backward_##v,                    \
     .cross_entropy = dq_cross_entropy_##v, .adamw = dq_adamw_##v, .add = dq_add_##v,                                   \
     .bias_forward = dq_bias_forward_##v, .bias_backward = dq_bias_backward_##v,                                        \
     .sum_of_squares = dq_sum_of_squares_##v, .fakequant_adapt = dq_fakequant_adapt_##v,                                \
@@ -47,12 +48,12 @@ static const struct variant {
     bool (*usable)(void);
     dq_kernels kernels;
 } variants[] = {
-    {always, {.name = "c", PRODUCTS(c), OPERATIONS(c)}},
+    {always, {.name = "c", PRODUCTS(c), ATTENTION(c), OPERATIONS(c)}},
 #ifdef DQ_HAVE_AVX2
-    {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), OPERATIONS(avx2), .tables_bits = 4}},
+    {dq_have_avx2, {.name = "avx2", PRODUCTS(avx2), ATTENTION(avx2), OPERATIONS(avx2), .tables_bits = 4}},
 #endif
 #ifdef DQ_HAVE_AVX512
-    {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), OPERATIONS(avx512), .tables_bits = 3}},
+    {dq_have_avx512, {.name = "avx512", PRODUCTS(avx512), ATTENTION(avx512), OPERATIONS(avx512), .tables_bits = 3}},
 #endif
 #ifdef DQ_HAVE_AVX512BF16
     {dq_have_avx512bf16, {.name = "avx512bf16", PRODUCTS_BF16(avx512bf16), OPERATIONS(avx512), .tables_bits = 3}},

@@ -28,9 +28,11 @@ endfunction()
 function(dlqat_kernels_variant target name)
   dlqat_kernels_objects(${target} ${name} SOURCES ${kernels_vector} FLAGS ${ARGN})
 endfunction()
-# One that extends the variant `f32` by products of bf16: bf16/gemm.c alone.
+# One that extends the variant `f32` by products of bf16: matrix products and attention.
+file(GLOB kernels_attention CONFIGURE_DEPENDS ${kernels_dir}/vector/attention*.c)
 function(dlqat_kernels_bf16 target name f32)
-  dlqat_kernels_objects(${target} ${name} SOURCES ${kernels_dir}/bf16/gemm.c FLAGS -DDQ_VARIANT_F32=${f32} ${ARGN})
+  dlqat_kernels_objects(${target} ${name} SOURCES ${kernels_dir}/bf16/gemm.c ${kernels_attention}
+    FLAGS -DDQ_VARIANT_F32=${f32} -DDQ_PAIRS ${ARGN})
 endfunction()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")

@@ -1,11 +1,11 @@
 /* Arithmetic on plain arrays: one table of whole operations, filled for the machine at hand.
  *
  * Every array is row-major and dense unless a stride is named. Sizes: T tokens, D width, H query heads, K key/value
- * heads (K divides H), d head width. f32 everywhere; the matrix product alone may round its two inputs to bf16
- * (compute->multiply) and always accumulates in f32. No operation allocates: what it needs beyond its arguments is
+ * heads (K divides H), d head width. f32 everywhere; matrix products and those of attention alone may round their two
+ * inputs to bf16 (compute->multiply) and always accumulate in f32. No operation allocates: what it needs beyond its arguments is
  * compute->workspace, of dq_workspace_bytes(threads).
  *
- * Threads: operations fork compute->threads OpenMP threads inside. Every sum has one owner and a fixed order, so within
+ * Threads: operations fork compute->threads OpenMP threads inside. Every sum has a fixed order, so within
  * one variant the bits of a result do not depend on how many threads there are.
  *
  * The table holds nothing that only a host can do, so that another device can fill it. */
@@ -71,7 +71,9 @@ typedef struct dq_packed {
  * [0, key_count): so a row may begin with keys whose queries it leaves to another row.
  * q, o [query_count, H, d]; k, v [.., K, d], or blocked, as a cache holds them for decoding: blocks of DQ_KEY_BLOCK keys, in
  * each, one key/value head after another, k [d, DQ_KEY_BLOCK] and v [DQ_KEY_BLOCK, d]. Head h reads key/value head h / (H/K).
- * o = softmax(scale q k^T) v ; log_sum [query_count, H] = log sum_j exp(scale q_i k_j). Never a T x T matrix. */
+ * o = softmax(scale q k^T) v ; log_sum [query_count, H] = log sum_j exp(scale q_i k_j). Never a T x T matrix.
+ * With DQ_MULTIPLY_BF16 products may round their operands to bf16: q, k, v, do, probabilities and their gradients; not where
+ * blocked. */
 enum { DQ_KEY_BLOCK = 64 };
 typedef struct dq_attention {
     int64_t query_count, first_position;

@@ -4,7 +4,7 @@
  * To add an operation: a pointer in struct dq_kernels (kernels.h), its prototype in DQ_VARIANT_DECLARE, a row in
  * dispatch.c, a plain definition in reference/, one in vector/ (or the reference's file among the sources of every
  * variant, floor.cmake), a row in tests/kernels/emulated.c and a case in tests/kernels/operations.c. avx512bf16 and amx
- * are avx512 with other matrix products, and alone have pack_coded, which the macro declares for all. */
+ * are avx512 with other matrix products and attention, and alone have pack_coded, which the macro declares for all. */
 #ifndef DQ_KERNELS_VARIANT_H
 #define DQ_KERNELS_VARIANT_H
 

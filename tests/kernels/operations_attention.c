@@ -2,20 +2,24 @@
  *
  * Sizes: queries, heads, kv heads, head width, window, first position, longest row. Rows of random length follow one another.
  * Variations: LEFT_OUT, the queries of the first keys of rows are not there (dq_attention.key); BLOCKED, of the forward, keys
- * and values in blocks. With S = scale q k^T, errors of f32 are bounded thus: a score is off by e_s = units(d) u scale sum |q k|, so
+ * and values in blocks; BF16, products in bf16, where those of the kernels round at all: what goes in is bf16 already, so that scores
+ * are those of f32, and only P and dS are rounded, to 2^-8 at most. With S = scale q k^T, errors of f32 are bounded thus: a score is off by e_s = units(d) u scale sum |q k|, so
  * every probability by the factor 1 + 2 max e_s (its own score and those of the sum); the rest are sums. */
 #include "operations.h"
 
 #include <math.h>
 #include <stddef.h>
 
-#include "blocked.h"
 #include <stdlib.h>
+
+#include "base/half.h"
+#include "blocked.h"
 
 enum { QUERIES, HEADS, KV_HEADS, WIDTH, WINDOW, FIRST, LONGEST };
 enum { Q, KEYS, V, O, LOG_SUM, DO, DELTA, DQ, DK, DV };
 enum { BLOCKED_KEYS = DK, BLOCKED_V = DV }; /* in the forward */
-enum { LEFT_OUT = 1, BLOCKED = 2 };
+enum { LEFT_OUT = 1, BF16 = 2, BLOCKED = 3 };
+enum { WAY = SIZES - 1 }; /* of a benchmark: its variation */
 
 static int64_t key_count(const trial *t) {
     return t->size[QUERIES] + t->size[FIRST];
@@ -70,13 +74,34 @@ static void prepare_rows(trial *t) {
     t->index[2 * keys] = queries;
 }
 
+static bool in_bf16(const trial *t) {
+    return t->variation == BF16 || t->size[WAY] == BF16;
+}
+
+/* The relative error of P and dS as operands. */
+static double rounding(const trial *t) {
+    return in_bf16(t) ? 0x1p-8 : 0;
+}
+
+static void inputs(trial *t, int which, int64_t n, float most) {
+    slot_values(t, which, n, -most, most);
+    for (int64_t i = 0; in_bf16(t) && i < n; i++)
+        t->slots[which].fresh[i] = dq_bf16_to_f32(dq_f32_to_bf16(t->slots[which].fresh[i]));
+}
+
+static dq_compute as_asked(const trial *t, const dq_compute *compute) {
+    dq_compute here = *compute;
+    here.multiply = in_bf16(t) ? DQ_MULTIPLY_BF16 : DQ_MULTIPLY_F32;
+    return here;
+}
+
 static void prepare_inputs(trial *t) {
     prepare_rows(t);
     int64_t queries = query_count(t), keys = key_count(t), d = t->size[WIDTH];
     int64_t h = t->size[HEADS], g = t->size[KV_HEADS];
-    slot_values(t, Q, queries * h * d, -2, 2);
-    slot_values(t, KEYS, keys * g * d, -2, 2);
-    slot_values(t, V, keys * g * d, -1, 1);
+    inputs(t, Q, queries * h * d, 2);
+    inputs(t, KEYS, keys * g * d, 2);
+    inputs(t, V, keys * g * d, 1);
     slot_values(t, O, queries * h * d, 0, 1);
     slot_values(t, LOG_SUM, queries * h, 0, 1);
 }
@@ -159,7 +184,7 @@ static void expect_forward(trial *t, bool only_values) {
                 if (!only_values) {
                     t->slots[O].want[at * x.d + c] = o;
                     t->slots[O].allowed[at * x.d + c] =
-                        (x.e[i] + (sum_units((double)own_key(&a, i) + 1) + 2) * UNIT) * size;
+                        (x.e[i] + rounding(t) + (sum_units((double)own_key(&a, i) + 1) + 2) * UNIT) * size;
                 } else {
                     t->slots[O].fresh[at * x.d + c] = (float)o;
                 }
@@ -193,13 +218,14 @@ static void forward_run(trial *t, const dq_compute *compute) {
         a.k = blocked(t, compute->kernels, BLOCKED_KEYS, KEYS);
         a.v = blocked(t, compute->kernels, BLOCKED_V, V);
     }
-    compute->kernels->attention_forward(compute, &a);
+    const dq_compute here = as_asked(t, compute);
+    here.kernels->attention_forward(&here, &a);
 }
 
 static void backward_prepare(trial *t) {
     prepare_inputs(t);
     int64_t rows = query_count(t), keys = key_count(t), h = t->size[HEADS], g = t->size[KV_HEADS], d = t->size[WIDTH];
-    slot_values(t, DO, rows * h * d, -1, 1);
+    inputs(t, DO, rows * h * d, 1);
     slot_values(t, DELTA, rows * h, 0, 1);
     slot_values(t, DQ, rows * h * d, 0, 1);
     slot_values(t, DK, keys * g * d, 0, 1);
@@ -234,7 +260,8 @@ static void backward_expect(trial *t) {
                     dp += (double)do_[c] * v[c];
                     dp_size += fabs((double)do_[c] * v[c]);
                 }
-                double ds = a.scale * p * (dp - delta), many = (sum_units((double)(x.queries * a.heads)) + 2) * UNIT;
+                double ds = a.scale * p * (dp - delta),
+                       many = rounding(t) + (sum_units((double)(x.queries * a.heads)) + 2) * UNIT;
                 double error =
                     a.scale * p * (x.e[i] * fabs(dp - delta) + (sum_units(d) + 4) * UNIT * (dp_size + delta_size));
                 int64_t here = (j * a.kv_heads + g) * d;
@@ -254,8 +281,9 @@ static void backward_expect(trial *t) {
 
 static void backward_run(trial *t, const dq_compute *compute) {
     dq_attention a = shape(t);
-    compute->kernels->attention_backward(compute, &a, t->slots[DO].x, t->slots[DELTA].x, t->slots[DQ].x, t->slots[DK].x,
-                                         t->slots[DV].x);
+    const dq_compute here = as_asked(t, compute);
+    here.kernels->attention_backward(&here, &a, t->slots[DO].x, t->slots[DELTA].x, t->slots[DQ].x, t->slots[DK].x,
+                                     t->slots[DV].x);
 }
 
 /* Pairs of a query and a key it sees. */
@@ -309,16 +337,24 @@ static const int64_t backward_tests[][SIZES] = {
     {70, 40, 2, 16, 0, 0, 50},
     {200, 2, 1, 150, 0, 0, 100000},
     {210, 2, 1, 150, 80, 0, 100000},
+    /* several tasks of keys for one block of queries, in a row, in a window that leaves out whole tasks, in rows of all lengths */
+    {460, 2, 1, 72, 0, 0, 100000},
+    {460, 2, 1, 72, 100, 0, 100000},
+    {900, 1, 1, 64, 0, 0, 800},
 };
 static const int64_t benches[][SIZES] = {
     {2048, 9, 3, 64, 0, 0, 256},
     {2048, 9, 3, 64, 0, 0, 1},
     {2048, 9, 3, 64, 0, 0, 1000000},
     {4096, 32, 8, 64, 0, 0, 1000000},
+    {2048, 9, 3, 64, 0, 0, 256, BF16},
+    {2048, 9, 3, 64, 0, 0, 1000000, BF16},
+    {4096, 32, 8, 64, 0, 0, 1000000, BF16},
 };
 static const int64_t forward_benches[][SIZES] = {
-    {2048, 9, 3, 64, 0, 0, 256},     {2048, 9, 3, 64, 0, 0, 1000000},          {4096, 32, 8, 64, 0, 0, 1000000},
-    {1, 9, 3, 64, 0, 1000, 1000000}, {1, 9, 3, 64, 0, 1000, 1000000, BLOCKED},
+    {2048, 9, 3, 64, 0, 0, 256},           {2048, 9, 3, 64, 0, 0, 1000000},          {4096, 32, 8, 64, 0, 0, 1000000},
+    {1, 9, 3, 64, 0, 1000, 1000000},       {1, 9, 3, 64, 0, 1000, 1000000, BLOCKED}, {2048, 9, 3, 64, 0, 0, 256, BF16},
+    {2048, 9, 3, 64, 0, 0, 1000000, BF16}, {4096, 32, 8, 64, 0, 0, 1000000, BF16},
 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])
@@ -328,11 +364,12 @@ const operation attention_forward_operation = {.name = "attention_forward",
                                                .test_count = COUNT(forward_tests),
                                                .benches = forward_benches,
                                                .bench_count = COUNT(forward_benches),
-                                               .variations = 3,
+                                               .variations = 4,
                                                .prepare = forward_prepare,
                                                .run = forward_run,
                                                .expect = forward_expect,
                                                .flops = forward_flops,
+                                               .in_bf16 = in_bf16,
                                                .bytes = bytes,
                                                .entry = offsetof(dq_kernels, attention_forward)};
 const operation attention_backward_operation = {.name = "attention_backward",
@@ -340,10 +377,11 @@ const operation attention_backward_operation = {.name = "attention_backward",
                                                 .test_count = COUNT(backward_tests),
                                                 .benches = benches,
                                                 .bench_count = COUNT(benches),
-                                                .variations = 2,
+                                                .variations = 3,
                                                 .prepare = backward_prepare,
                                                 .run = backward_run,
                                                 .expect = backward_expect,
                                                 .flops = backward_flops,
+                                                .in_bf16 = in_bf16,
                                                 .bytes = bytes,
                                                 .entry = offsetof(dq_kernels, attention_backward)};

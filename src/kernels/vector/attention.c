@@ -10,78 +10,20 @@
 #include <string.h>
 
 #include "kernels/vector/math.h"
-#include "kernels/vector/pack.h"
 #include "kernels/workspace.h"
 
 DQ_VARIANT_DECLARE(c);
-
-/* Of a blocked array; key is the first of a block. */
-static const float *block_of(const dq_attention_plan *x, const float *from, int kv_head, int64_t key) {
-    return from + (key / DQ_KEYS * x->a->kv_heads + kv_head) * x->width * DQ_KEYS;
-}
-
-const float *NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
-                                  int64_t end, float *out) {
-    if (x->a->blocked) return block_of(x, from, kv_head, start);
-    int64_t stride = (int64_t)x->a->kv_heads * x->width;
-    dq_pack_columns(from + start * stride + (int64_t)kv_head * x->width, stride, (int)(end - start), DQ_KEYS, x->width,
-                    false, out);
-    return out;
-}
-
-const float *NAME(attention_lay)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
-                                 float *out, int64_t *step) {
-    int64_t stride = x->a->blocked ? x->width : (int64_t)x->a->kv_heads * x->width;
-    from = x->a->blocked ? block_of(x, from, kv_head, start) : from + start * stride + (int64_t)kv_head * x->width;
-    *step = x->width == x->padded ? stride : x->padded;
-    if (x->width == x->padded) return from;
-    dq_pack_rows(from, stride, x->width, 1, x->padded, (int)(end - start), false, out, 0);
-    return out;
-}
-
-void NAME(attention_gather)(const dq_attention_plan *x, const dq_rows *r, const float *from, float *out) {
-    for (int row = 0; row < r->count; row++, out += x->padded) {
-        memcpy(out, from + dq_row_at(x, r, row) * x->width, (size_t)x->width * sizeof *out);
-        for (int c = x->width; c < x->padded; c++) out[c] = 0;
-    }
-}
-
-DQ_INLINE void scaled(int rows, const dq_sliver *s, float scale) {
-    const dq_vec factor = dq_vec_set(scale);
-    for (int column = 0; column < s->columns; column += DQ_TILE_COLUMNS) {
-        dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS];
-        dq_tile(rows, s->depth, s->a, s->a_row, s->a_step, s->b + column, s->b_step, sum);
-        for (int i = 0; i < rows; i++)
-            for (int v = 0; v < DQ_TILE_VECTORS; v++)
-                dq_vec_store(s->c + i * s->c_row + column + v * DQ_VEC_WIDTH, dq_vec_mul(factor, sum[i][v]));
-    }
-}
-
-void NAME(sliver_scaled)(const dq_sliver *s, float scale) {
-    DQ_TILE_SWITCH(s->rows, scaled, s, scale);
-}
-
-DQ_INLINE void added(int rows, const dq_sliver *s) {
-    for (int column = 0; column < s->columns; column += DQ_TILE_COLUMNS) {
-        dq_vec sum[DQ_TILE_ROWS][DQ_TILE_VECTORS];
-        dq_tile(rows, s->depth, s->a, s->a_row, s->a_step, s->b + column, s->b_step, sum);
-        for (int i = 0; i < rows; i++)
-            for (int v = 0; v < DQ_TILE_VECTORS; v++) {
-                float *to = s->c + i * s->c_row + column + v * DQ_VEC_WIDTH;
-                dq_vec_store(to, dq_vec_add(dq_vec_load(to), sum[i][v]));
-            }
-    }
-}
-
-void NAME(sliver_added)(const dq_sliver *s) {
-    DQ_TILE_SWITCH(s->rows, added, s);
-}
+#ifdef DQ_PAIRS
+DQ_DECLARE_IN(DQ_VARIANT_F32);
+#endif
 
 /* Where the thread's workspace holds what. */
 typedef struct scratch {
-    float *q, *o;         /* [DQ_ROWS, padded] */
-    float *keys, *values; /* [width, DQ_KEYS], [DQ_KEYS, padded] */
-    float *p;             /* [DQ_ROWS, DQ_KEYS] */
+    dq_word *q;             /* [DQ_ROWS, Words(padded)] */
+    dq_word *keys, *values; /* [Words(width), DQ_KEYS], [Words(DQ_KEYS), padded] */
+    dq_word *weights;       /* [DQ_TILE_ROWS, Words(DQ_KEYS)]: p of a sliver of rows, where a word is not a value */
+    float *o;               /* [DQ_ROWS, padded] */
+    float *p;               /* [DQ_ROWS, DQ_KEYS] */
     float top[DQ_ROWS], sum[DQ_ROWS];
 } scratch;
 
@@ -117,19 +59,34 @@ static void soften(float *p, dq_span seen, dq_span tiles, float *top, float *sum
 /* A long cache comes from memory: a block of one head is asked for while the one before is worked on. */
 static void fetch(const dq_attention_plan *x, const float *from, int kv_head, int64_t start) {
     enum { LINE = 64 / sizeof(float) };
-    const float *block = block_of(x, from, kv_head, start);
+    const float *block = dq_block_of(x, from, kv_head, start);
     for (int c = 0; c < x->width * DQ_KEYS; c += LINE) __builtin_prefetch(block + c, 0, 2);
+}
+
+/* Columns of whole tiles of some rows of p as the A of products over the keys. */
+static const dq_word *as_words(const float *p, int rows, dq_span tiles, dq_word *out) {
+#ifdef DQ_PAIRS
+    for (int i = 0; i < rows; i++)
+        dq_words_along(p + i * DQ_KEYS + tiles.lo, tiles.hi - tiles.lo, out + i * dq_words(DQ_KEYS) + tiles.lo / 2);
+    return out;
+#else
+    (void)rows;
+    (void)tiles;
+    (void)out;
+    return p;
+#endif
 }
 
 /* The rows meet the keys [start, start + DQ_KEYS). */
 static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, scratch *s) {
     int64_t end = start + DQ_KEYS < r->end_key ? start + DQ_KEYS : r->end_key, step;
+    const int64_t q_row = dq_words(x->padded);
     if (x->a->blocked && r->count <= DQ_ROW_HEADS && end < r->end_key) {
         fetch(x, x->a->k, r->kv_head, end);
         fetch(x, x->a->v, r->kv_head, end);
     }
-    const float *keys = NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s->keys);
-    const float *values = NAME(attention_lay)(x, x->a->v, r->kv_head, start, end, s->values, &step);
+    const dq_word *keys = NAME(attention_turn)(x, x->a->k, r->kv_head, start, end, s->keys);
+    const dq_word *values = NAME(attention_lay)(x, x->a->v, r->kv_head, start, end, s->values, &step);
     for (int row = 0; row < r->count; row += DQ_TILE_ROWS) {
         int rows = r->count - row < DQ_TILE_ROWS ? r->count - row : DQ_TILE_ROWS;
         dq_span seen = dq_seen(x, r, row, rows, start), tiles = dq_tiles_around(seen);
@@ -137,9 +94,9 @@ static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, sc
         float *p = s->p + row * DQ_KEYS;
         dq_sliver scores = {.rows = rows,
                             .columns = tiles.hi - tiles.lo,
-                            .depth = x->width,
-                            .a = s->q + row * x->padded,
-                            .a_row = x->padded,
+                            .depth = dq_words(x->width),
+                            .a = s->q + row * q_row,
+                            .a_row = q_row,
                             .a_step = 1,
                             .b = keys + tiles.lo,
                             .b_step = DQ_KEYS,
@@ -149,13 +106,14 @@ static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, sc
         for (int i = 0; i < rows; i++)
             soften(p + i * DQ_KEYS, dq_seen(x, r, row + i, 1, start), tiles, &s->top[row + i], &s->sum[row + i],
                    s->o + (row + i) * x->padded, x->padded);
+        const int64_t first = seen.lo / DQ_WORD_STEPS;
         dq_sliver mixed = {.rows = rows,
                            .columns = x->padded,
-                           .depth = seen.hi - seen.lo,
-                           .a = p + seen.lo,
-                           .a_row = DQ_KEYS,
+                           .depth = dq_words(seen.hi) - first,
+                           .a = as_words(p, rows, tiles, s->weights) + first,
+                           .a_row = dq_words(DQ_KEYS),
                            .a_step = 1,
-                           .b = values + seen.lo * step,
+                           .b = values + first * step,
                            .b_step = step,
                            .c = s->o + row * x->padded,
                            .c_row = x->padded};
@@ -165,12 +123,13 @@ static void meet(const dq_attention_plan *x, const dq_rows *r, int64_t start, sc
 
 static void forward_rows(const dq_attention_plan *x, const dq_rows *r, float *space) {
     const dq_attention *a = x->a;
-    scratch s = {.q = space};
-    s.o = s.q + DQ_ROWS * x->padded;
-    s.keys = s.o + DQ_ROWS * x->padded;
+    scratch s = {.o = space};
+    s.p = s.o + DQ_ROWS * x->padded;
+    s.q = (dq_word *)(void *)(s.p + DQ_ROWS * DQ_KEYS);
+    s.keys = s.q + DQ_ROWS * x->padded;
     s.values = s.keys + DQ_KEYS * x->padded;
-    s.p = s.values + DQ_KEYS * x->padded;
-    NAME(attention_gather)(x, r, a->q, s.q);
+    s.weights = s.values + DQ_KEYS * x->padded;
+    NAME(attention_gather)(x, r, a->q, s.q, NULL);
     memset(s.o, 0, (size_t)(r->count * x->padded) * sizeof(float));
     for (int row = 0; row < r->count; row++) {
         s.top[row] = -INFINITY;
@@ -220,6 +179,13 @@ static dq_rows rows_of_task(const tasks *k, int64_t task) {
 }
 
 void NAME(attention_forward)(const dq_compute *compute, const dq_attention *a) {
+#ifdef DQ_PAIRS
+    /* A cache's blocks would have to be made words of for a query or two. */
+    if (compute->multiply != DQ_MULTIPLY_BF16 || a->blocked) {
+        DQ_NAME_IN(attention_forward, DQ_VARIANT_F32)(compute, a);
+        return;
+    }
+#endif
     if (a->head_width > DQ_WIDEST_HEAD) {
         dq_attention_forward_c(compute, a);
         return;

@@ -13,7 +13,7 @@
 #ifndef DQ_KERNELS_VECTOR_ATTENTION_H
 #define DQ_KERNELS_VECTOR_ATTENTION_H
 
-#include "kernels/vector/tile.h"
+#include "kernels/vector/attention_words.h"
 
 enum {
     DQ_KEYS = DQ_KEY_BLOCK, /* keys of a block, a multiple of DQ_TILE_COLUMNS */
@@ -98,6 +98,11 @@ static inline int64_t dq_row_at(const dq_attention_plan *x, const dq_rows *r, in
     return (r->first_query + row / r->heads) * x->a->heads + r->first_head + row % r->heads;
 }
 
+/* Block of a blocked array of keys or values: key is its first. */
+static inline const float *dq_block_of(const dq_attention_plan *x, const float *from, int kv_head, int64_t key) {
+    return from + (key / DQ_KEYS * x->a->kv_heads + kv_head) * x->width * DQ_KEYS;
+}
+
 /* Part of DQ_KEYS columns, [lo, hi). */
 typedef struct dq_span {
     int lo, hi;
@@ -116,24 +121,25 @@ static inline dq_span dq_tiles_around(dq_span seen) {
                      (seen.hi + DQ_TILE_COLUMNS - 1) / DQ_TILE_COLUMNS * DQ_TILE_COLUMNS};
 }
 
-/* Blocks of keys or values [start, end): turned, so that a tile has keys side by side (out [width, DQ_KEYS], or the array itself
- * where they lie so); or as rows of `padded` floats, which is the array itself (*step floats from row to row) where no padding
- * is needed. */
-const float *NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
-                                  int64_t end, float *out);
-const float *NAME(attention_lay)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start, int64_t end,
-                                 float *out, int64_t *step);
-/* The rows' own vectors (q or do) as out [count, padded]. */
-void NAME(attention_gather)(const dq_attention_plan *x, const dq_rows *r, const float *from, float *out);
+/* Keys or values [start, end) of a block as the B of products over their components: out [Words(width), DQ_KEYS], or the array itself
+ * where they lie so. And over the keys: rows [Words(DQ_KEYS), padded], *step words from one to the next, which are the array itself where
+ * a word is a value and no padding is needed. */
+const dq_word *NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
+                                    int64_t end, dq_word *out);
+const dq_word *NAME(attention_lay)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
+                                   int64_t end, dq_word *out, int64_t *step);
+/* The rows' own vectors (q or do), padded words apart: as the A of products over their components, a [count, Words(padded)]; and, unless
+ * b is NULL, as the B of products over the rows, b [Words(count), padded], which is the same where a word is a value. */
+void NAME(attention_gather)(const dq_attention_plan *x, const dq_rows *r, const float *from, dq_word *a, dq_word *b);
 
 /* A sliver of at most DQ_TILE_ROWS rows times `columns` columns, a multiple of DQ_TILE_COLUMNS:
- * C = scale A B, or C += A B (scale unused); strides as in dq_tile. */
+ * C = scale A B, or C += A B (scale unused); depth in words, strides as in dq_word_tile. */
 typedef struct dq_sliver {
     int rows, columns;
     int64_t depth;
-    const float *a;
+    const dq_word *a;
     int64_t a_row, a_step;
-    const float *b;
+    const dq_word *b;
     int64_t b_step;
     float *c;
     int64_t c_row;
