@@ -2,7 +2,7 @@
  *
  * Sizes: queries, heads, kv heads, head width, window, first position, longest row. Rows of random length follow one another.
  * Variations: LEFT_OUT, the queries of the first keys of rows are not there (dq_attention.key); BLOCKED, of the forward, keys
- * and values in blocks; BF16, products in bf16, where those of the kernels round at all: what goes in is bf16 already, so that scores
+ * and values in blocks; BF16, products in bf16, where the kernels round their operands at all: what goes in is bf16 already, so that scores
  * are those of f32, and only P and dS are rounded, to 2^-8 at most. With S = scale q k^T, errors of f32 are bounded thus: a score is off by e_s = units(d) u scale sum |q k|, so
  * every probability by the factor 1 + 2 max e_s (its own score and those of the sum); the rest are sums. */
 #include "operations.h"
@@ -18,8 +18,10 @@
 enum { QUERIES, HEADS, KV_HEADS, WIDTH, WINDOW, FIRST, LONGEST };
 enum { Q, KEYS, V, O, LOG_SUM, DO, DELTA, DQ, DK, DV };
 enum { BLOCKED_KEYS = DK, BLOCKED_V = DV }; /* in the forward */
-enum { LEFT_OUT = 1, BF16 = 2, BLOCKED = 3 };
-enum { WAY = SIZES - 1 }; /* of a benchmark: its variation */
+enum { LEFT_OUT = 1, BF16 = 2, BLOCKED = 4 };
+/* By a trial's variation; the backward has the first four. */
+static const int ways[] = {0, LEFT_OUT, BF16, LEFT_OUT | BF16, BLOCKED, BLOCKED | BF16};
+enum { WAY_BF16 = 2, WAY_BLOCKED = 4 }; /* the last size of a benchmark */
 
 static int64_t key_count(const trial *t) {
     return t->size[QUERIES] + t->size[FIRST];
@@ -32,7 +34,7 @@ static int64_t query_count(const trial *t) {
 
 static dq_attention shape(const trial *t) {
     int width = (int)t->size[WIDTH];
-    const bool left_out = t->variation == LEFT_OUT;
+    const bool left_out = ways[t->variation] & LEFT_OUT;
     return (dq_attention){.query_count = query_count(t),
                           .first_position = left_out ? 0 : t->size[FIRST],
                           .heads = (int)t->size[HEADS],
@@ -65,7 +67,7 @@ static void prepare_rows(trial *t) {
             start = position;
             end = start + 1 + trial_pick(t, position, t->size[LONGEST]);
             if (end > keys) end = keys;
-            left_out = t->variation == LEFT_OUT ? trial_pick(t, keys + position, end - start) : 0;
+            left_out = ways[t->variation] & LEFT_OUT ? trial_pick(t, keys + position, end - start) : 0;
         }
         if (position < t->size[FIRST] || position < start + left_out) continue;
         t->index[queries] = (int32_t)start;
@@ -75,7 +77,7 @@ static void prepare_rows(trial *t) {
 }
 
 static bool in_bf16(const trial *t) {
-    return t->variation == BF16 || t->size[WAY] == BF16;
+    return ways[t->variation] & BF16;
 }
 
 /* The relative error of P and dS as operands. */
@@ -213,7 +215,7 @@ static const float *blocked(trial *t, const dq_kernels *kernels, int which, int 
 
 static void forward_run(trial *t, const dq_compute *compute) {
     dq_attention a = shape(t);
-    if (t->variation == BLOCKED) {
+    if (ways[t->variation] & BLOCKED) {
         a.blocked = true;
         a.k = blocked(t, compute->kernels, BLOCKED_KEYS, KEYS);
         a.v = blocked(t, compute->kernels, BLOCKED_V, V);
@@ -347,14 +349,19 @@ static const int64_t benches[][SIZES] = {
     {2048, 9, 3, 64, 0, 0, 1},
     {2048, 9, 3, 64, 0, 0, 1000000},
     {4096, 32, 8, 64, 0, 0, 1000000},
-    {2048, 9, 3, 64, 0, 0, 256, BF16},
-    {2048, 9, 3, 64, 0, 0, 1000000, BF16},
-    {4096, 32, 8, 64, 0, 0, 1000000, BF16},
+    {2048, 9, 3, 64, 0, 0, 256, WAY_BF16},
+    {2048, 9, 3, 64, 0, 0, 1000000, WAY_BF16},
+    {4096, 32, 8, 64, 0, 0, 1000000, WAY_BF16},
 };
 static const int64_t forward_benches[][SIZES] = {
-    {2048, 9, 3, 64, 0, 0, 256},           {2048, 9, 3, 64, 0, 0, 1000000},          {4096, 32, 8, 64, 0, 0, 1000000},
-    {1, 9, 3, 64, 0, 1000, 1000000},       {1, 9, 3, 64, 0, 1000, 1000000, BLOCKED}, {2048, 9, 3, 64, 0, 0, 256, BF16},
-    {2048, 9, 3, 64, 0, 0, 1000000, BF16}, {4096, 32, 8, 64, 0, 0, 1000000, BF16},
+    {2048, 9, 3, 64, 0, 0, 256},
+    {2048, 9, 3, 64, 0, 0, 1000000},
+    {4096, 32, 8, 64, 0, 0, 1000000},
+    {1, 9, 3, 64, 0, 1000, 1000000},
+    {1, 9, 3, 64, 0, 1000, 1000000, WAY_BLOCKED},
+    {2048, 9, 3, 64, 0, 0, 256, WAY_BF16},
+    {2048, 9, 3, 64, 0, 0, 1000000, WAY_BF16},
+    {4096, 32, 8, 64, 0, 0, 1000000, WAY_BF16},
 };
 
 #define COUNT(list) (int)(sizeof(list) / sizeof(list)[0])
@@ -364,7 +371,7 @@ const operation attention_forward_operation = {.name = "attention_forward",
                                                .test_count = COUNT(forward_tests),
                                                .benches = forward_benches,
                                                .bench_count = COUNT(forward_benches),
-                                               .variations = 4,
+                                               .variations = 6,
                                                .prepare = forward_prepare,
                                                .run = forward_run,
                                                .expect = forward_expect,
@@ -377,7 +384,7 @@ const operation attention_backward_operation = {.name = "attention_backward",
                                                 .test_count = COUNT(backward_tests),
                                                 .benches = benches,
                                                 .bench_count = COUNT(benches),
-                                                .variations = 3,
+                                                .variations = 4,
                                                 .prepare = backward_prepare,
                                                 .run = backward_run,
                                                 .expect = backward_expect,

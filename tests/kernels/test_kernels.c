@@ -51,6 +51,7 @@ static int contenders(const operation *o, contender *list) {
 static void check(trial *t, dq_compute *compute, contender *c) {
     uint64_t bits = 0;
     compute->kernels = c->kernels;
+    memset(compute->workspace, 0xff, dq_workspace_bytes(MOST_THREADS)); /* NaN: what was there before must not count */
     for (int threads = 1; threads <= MOST_THREADS; threads++) {
         char where[160], label[96];
         compute->threads = threads;
