@@ -126,9 +126,9 @@ struct dq_kernels {
      * DQ_PACK_UNIT. */
     size_t (*packed_bytes)(const dq_compute *compute, int64_t k, int64_t n);
     void (*pack)(const dq_compute *compute, const dq_pack *piece, void *packed);
-    /* The same of a piece, whose b does not count, that is in W's codes: its columns are rows of W from `first` on (transposed), or
-     * its rows are. To the bit what decoding them (coded_rows) and packing gives. False, and nothing is packed: not of this weight.
-     * NULL: of none. */
+    /* The same of a piece, whose b does not count, that is in W's codes: its columns are rows of W from `first` on (transposed),
+     * or its rows are. To the bit what decoding them (coded_rows) and packing gives. False, and nothing is packed: not of this
+     * weight. NULL: of none. */
     bool (*pack_coded)(const dq_compute *compute, const dq_coded *w, int64_t first, const dq_pack *piece,
                        bool transposed, void *packed);
     size_t (*packed_a_bytes)(const dq_compute *compute, int64_t m, int64_t k);

@@ -19,8 +19,8 @@ int64_t dq_packed_floats(int64_t rows, int64_t columns) {
     return round_up(rows, DQ_PACK_UNIT) * round_up(columns, DQ_PACK_UNIT);
 }
 
-/* Every chunk makes all tiles of the head twice, which a few rows are not worth: 64 MiB of logits, or of a large head a quarter of
- * what it takes in f32. */
+/* Every chunk makes all tiles of the head twice, which a few rows are not worth: 64 MiB of logits, or of a large head a quarter
+ * of what it takes in f32. */
 int64_t dq_loss_rows(int64_t vocabulary, int64_t hidden, int64_t capacity) {
     int64_t rows = ((int64_t)1 << 24) / vocabulary;
     if (rows < hidden / 4) rows = hidden / 4;
@@ -73,11 +73,12 @@ static void lay_out_layers(dq_pass *pass, const dq_config *config, dq_arena *are
     }
 }
 
-static int64_t widest_output(const dq_config *config) {
+/* The most that `side`, dq_linear_in or dq_linear_out, is of any linear. */
+static int64_t widest(const dq_config *config, int64_t (*side)(const dq_config *, dq_linear_kind)) {
     int64_t most = 0;
     for (int k = 0; k < DQ_LINEARS_PER_LAYER; k++) {
-        int64_t out = dq_linear_out(config, (dq_linear_kind)k);
-        if (out > most) most = out;
+        int64_t width = side(config, (dq_linear_kind)k);
+        if (width > most) most = width;
     }
     return most;
 }
@@ -92,7 +93,7 @@ static void lay_out_training(dq_pass *pass, const dq_config *config, dq_arena *a
     pass->shared_dk = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
     pass->shared_dv = pass->options.keys ? floats(arena, pass->options.keys, keys) : NULL;
     pass->delta = floats(arena, T, config->heads);
-    pass->dots_floats = widest_output(config);
+    pass->dots_floats = widest(config, dq_linear_out);
     pass->dots = floats(arena, DQ_LINEARS_TOGETHER, pass->dots_floats);
     pass->dpicked = floats(arena, pass->loss_rows, config->hidden);
 }
@@ -112,15 +113,6 @@ static void lay_out_generation(dq_pass *pass, const dq_config *config, dq_arena 
     pass->row_start = dq_arena_take(arena, (size_t)pass->options.capacity, sizeof *pass->row_start);
 }
 
-static int64_t widest_input(const dq_config *config) {
-    int64_t most = 0;
-    for (int k = 0; k < DQ_LINEARS_PER_LAYER; k++) {
-        int64_t in = dq_linear_in(config, (dq_linear_kind)k);
-        if (in > most) most = in;
-    }
-    return most;
-}
-
 /* Of the largest tile. */
 static int64_t packed_tile_floats(const dq_config *config) {
     int64_t most = 0;
@@ -132,7 +124,7 @@ static int64_t packed_tile_floats(const dq_config *config) {
 }
 
 static void lay_out_products(dq_pass *pass, const dq_config *config, dq_arena *arena) {
-    const int64_t in = widest_input(config);
+    const int64_t in = widest(config, dq_linear_in);
     _Static_assert(DQ_PACK_ROWS % DQ_PACK_UNIT == 0, "as an A it has room enough for a B");
     pass->packed_input = floats(arena, round_up(pass->options.capacity, DQ_PACK_ROWS), round_up(in, DQ_PACK_UNIT));
     pass->makers = pass->options.threads > 1 ? pass->options.threads : 1;

@@ -1,5 +1,5 @@
-/* Products with weights: resident ones; in generation, with not too many tokens, straight from their packed codes; the forward with
- * codes of few bits by tables; all others are produced a tile of rows at a time. */
+/* Products with weights: resident ones; in generation, with not too many tokens, straight from their packed codes; the forward
+ * with codes of few bits by tables; all others are produced a tile of rows at a time. */
 #include "model/pass_internal.h"
 
 #include <omp.h>
@@ -39,8 +39,8 @@ static bool pack_coded(const dq_compute *compute, const dq_weight *weight, int64
            kernels->pack_coded(compute, &weight->coded, first, piece, transposed, packed);
 }
 
-/* Rows [first, first + count) of W to where the kernels read them as the B of a product: W^T (the forward's, [in, count]) or W (the
- * input gradient's, [count, in]). A piece is packed while the rows that its thread has just made are in the cache. */
+/* Rows [first, first + count) of W to where the kernels read them as the B of a product: W^T (the forward's, [in, count]) or W
+ * (the input gradient's, [count, in]). A piece is packed while the rows that its thread has just made are in the cache. */
 static const void *packed_tile(const dq_pass *pass, const dq_compute *compute, const dq_weight *weight, int64_t first,
                                int64_t count, bool transposed) {
     const int64_t in = weight->in;

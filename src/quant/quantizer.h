@@ -66,8 +66,8 @@ void dq_quantizer_lay_out_kept(dq_quantizer *q, dq_arena *arena);
 /* When a parameter is trained: in phase 1, in phase 2, or in both. */
 typedef enum dq_when { DQ_NEVER, DQ_PHASE_1, DQ_PHASE_2, DQ_BOTH_PHASES } dq_when;
 dq_when dq_quantizer_when(const dq_quantizer *q, dq_parameter_kind kind);
-/* Carves gradients and moments of the parameters that are trained just then. Those of phase 1 alone and of phase 2 alone are never
- * needed at one time, and may lie in the same place. */
+/* Carves gradients and moments of the parameters that are trained just then. Those of phase 1 alone and of phase 2 alone are
+ * never needed at one time, and may lie in the same place. */
 void dq_quantizer_lay_out_optimizer(dq_quantizer *q, dq_arena *arena, dq_when when);
 
 /* s, b from W0 by the recipe's start; m = 1; A at random from (seed, index), B = 0; then refresh. A weight that is not finite

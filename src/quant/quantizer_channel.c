@@ -8,10 +8,10 @@
  *                           sum_t dy_ti y_ti = sum_j G_ij W_hat_ij = S_i sum_j G_ij u_ij + O_i g_i
  *   dm_i = sum_j G_ij (s q + b) = s/S sum_t dy_ti y_ti + (s Qn + b - O s/S) g_i
  *
- * so the products have as many columns as A has rows, not as W has columns. Where more than half of a row is clipped the other half
- * is summed up instead, and the row takes no part in the products: neither sum is the small difference of two large ones, and what
- * is 0 comes out as 0. For the same reason this way is closed when a column of W is clipped for the most part, and when the
- * exceptions are so many that they cost more than G. */
+ * so the products have as many columns as A has rows, not as W has columns. Where more than half of a row is clipped the other
+ * half is summed up instead, and the row takes no part in the products: neither sum is the small difference of two large ones,
+ * and what is 0 comes out as 0. For the same reason this way is closed when a column of W is clipped for the most part, and when
+ * the exceptions are so many that they cost more than G. */
 #include "quant/quantizer_channel.h"
 
 #include <math.h>

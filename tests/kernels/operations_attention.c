@@ -2,9 +2,10 @@
  *
  * Sizes: queries, heads, kv heads, head width, window, first position, longest row. Rows of random length follow one another.
  * Variations: LEFT_OUT, the queries of the first keys of rows are not there (dq_attention.key); BLOCKED, of the forward, keys
- * and values in blocks; BF16, products in bf16, where the kernels round their operands at all: what goes in is bf16 already, so that scores
- * are those of f32, and only P and dS are rounded, to 2^-8 at most. With S = scale q k^T, errors of f32 are bounded thus: a score is off by e_s = units(d) u scale sum |q k|, so
- * every probability by the factor 1 + 2 max e_s (its own score and those of the sum); the rest are sums. */
+ * and values in blocks; BF16, products in bf16, where the kernels round their operands at all: what goes in is bf16 already, so
+ * that scores are those of f32, and only P and dS are rounded, to 2^-8 at most. With S = scale q k^T, errors of f32 are bounded
+ * thus: a score is off by e_s = units(d) u scale sum |q k|, so every probability by the factor 1 + 2 max e_s (its own score and
+ * those of the sum); the rest are sums. */
 #include "operations.h"
 
 #include <math.h>

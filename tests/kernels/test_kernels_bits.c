@@ -203,8 +203,9 @@ static void test_decoded(void **state) {
     in_every_variant(decoded);
 }
 
-/* Where attention's products are of bf16, what goes in is rounded to the nearest: values that are rounded already give the same bits, in
- * the forward and in dv, which delta does not reach. Rows of 37 and of 113 queries, and of 600: both ways of the backward. */
+/* Where attention's products are of bf16, what goes in is rounded to the nearest: values that are rounded already give the same
+ * bits, in the forward and in dv, which delta does not reach. Rows of 37 and of 113 queries, and of 600: both ways of the
+ * backward. */
 static void rounded_inputs(const dq_compute *compute) {
     enum { T = 750, H = 3, G = 1, D = 70 };
     if (!compute->kernels->pack_coded) return;

@@ -231,8 +231,8 @@ static void count_and_multiply(const dq_compute *compute, const dq_coded_product
     dq_kernels_at(0, NULL)->tables_multiply(compute, p); /* plain C */
 }
 
-/* Products go by tables where codes have few bits and tokens are many enough, in f32, each weight of one x by itself: the sums are
- * those of the others. */
+/* Products go by tables where codes have few bits and tokens are many enough, in f32, each weight of one x by itself: the sums
+ * are those of the others. */
 static void few_bits_go_by_tables(void **state) {
     (void)state;
     enum { OUT = 24, IN = 128, T = 64 };
@@ -364,9 +364,10 @@ static void wanted_gradients_are_independent(void **state) {
     tear_down(&f);
 }
 
-/* sum_t dy_ti y_ti is sum_j G_ij W_ij, G the weight's gradient, in every architecture, with and without recomputation; where nobody asks
- * there are none, and what else is made does not depend on it. y is read as a difference of the residual stream, whose values are up
- * to some hundred times as large, or through a rotation and back: 1e-4 of the linear's dots in Euclidean norm. */
+/* sum_t dy_ti y_ti is sum_j G_ij W_ij, G the weight's gradient, in every architecture, with and without recomputation; where
+ * nobody asks there are none, and what else is made does not depend on it. y is read as a difference of the residual stream,
+ * whose values are up to some hundred times as large, or through a rotation and back: 1e-4 of the linear's dots in Euclidean
+ * norm. */
 static void dots_are_those_of_the_outputs(void **state) {
     fixture f = {0};
     set_up(&f, *state);
@@ -478,9 +479,9 @@ static void packed_is_the_weight(void **state) {
 }
 
 /* A low-bit model that decodes from its packed codes, and the same from rows: the same logits, to f32 rounding. One token at a
- * time, several, more than codes are unpacked for in registers, and more than go the packed way. With inputs of 8 bits each is off
- * by up to a/254, a the largest of its block, so by some 0.3 % of the block's norm, and so is each product; a few of them follow one
- * another: within 3 %, and more than f32 rounding. */
+ * time, several, more than codes are unpacked for in registers, and more than go the packed way. With inputs of 8 bits each is
+ * off by up to a/254, a the largest of its block, so by some 0.3 % of the block's norm, and so is each product; a few of them
+ * follow one another: within 3 %, and more than f32 rounding. */
 static void packed_matches_rows(void **state) {
     static const int64_t pieces[] = {1, 1, 3, 8, 9, 2, 100};
     enum { PIECE = 100, TOKENS = 124 };

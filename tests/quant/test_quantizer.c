@@ -250,8 +250,8 @@ static void refuses_weights_that_are_not_numbers(void **state) {
     close_fixture(f);
 }
 
-/* A before the first step: Gaussian of deviation 1/r (dlqat), uniform within 1/sqrt(in) (l4q), within sqrt(6/(groups + r)) (qalora);
- * B is 0. Bounds: 4 standard errors of the deviation of n draws, 1/sqrt(2 n) for normal ones. */
+/* A before the first step: Gaussian of deviation 1/r (dlqat), uniform within 1/sqrt(in) (l4q), within sqrt(6/(groups + r))
+ * (qalora); B is 0. Bounds: 4 standard errors of the deviation of n draws, 1/sqrt(2 n) for normal ones. */
 static void adapters_start_as_the_papers_say(void **state) {
     (void)state;
     static const struct {

@@ -1,5 +1,5 @@
-/* The channel-wise backward without dL/dW_hat against the one with it, which other tests hold to outside oracles; what it must not
- * turn from 0 into noise; and where it must not be taken. */
+/* The channel-wise backward without dL/dW_hat against the one with it, which other tests hold to outside oracles; what it must
+ * not turn from 0 into noise; and where it must not be taken. */
 #include "support.h"
 
 #include "base/random.h"
@@ -127,8 +127,8 @@ static void expect_near(const char *what, const float *got, const float *want, i
         fail_msg("%s: off by %.3g of its norm, allowed %.3g", what, sqrt(difference / norm), allowed);
 }
 
-/* In f32 sums of up to T in = 62,608 terms differ in their order: 4 sqrt(T in) 2^-24 = 6e-5 of their terms' norm at worst, and as the
- * errors are as independent as the terms, a twentieth of that in the norm of many sums. With bf16 an operand is off by
+/* In f32 sums of up to T in = 62,608 terms differ in their order: 4 sqrt(T in) 2^-24 = 6e-5 of their terms' norm at worst, and
+ * as the errors are as independent as the terms, a twentieth of that in the norm of many sums. With bf16 an operand is off by
  * 2^-8 at most, by 2^-9.3 in the mean square; two are in the one way, three (x A^T or dy B again) in the other: 2^-9.3 sqrt(5) =
  * 3.5e-3, and four deviations of it. */
 static void check(const char *kernels, dq_multiply multiply, int bits, dq_clip_mask mask) {

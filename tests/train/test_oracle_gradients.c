@@ -44,8 +44,8 @@ static void open_set(oracle *o) {
     take_gradients(o);
 }
 
-/* One forward and backward over the oracle's batch; returns the mean loss. by_dots: without dL/dW_hat where the quantizers admit it,
- * and in how many linears they did; NULL: nowhere. */
+/* One forward and backward over the oracle's batch; returns the mean loss. by_dots: without dL/dW_hat where the quantizers admit
+ * it, and in how many linears they did; NULL: nowhere. */
 static double run_pass_with(oracle *o, dq_trained trained, int *by_dots) {
     dlqat_error error;
     dq_batch batch;

@@ -121,15 +121,16 @@ static inline dq_span dq_tiles_around(dq_span seen) {
                      (seen.hi + DQ_TILE_COLUMNS - 1) / DQ_TILE_COLUMNS * DQ_TILE_COLUMNS};
 }
 
-/* Keys or values [start, end) of a block as the B of products over their components: out [Words(width), DQ_KEYS], or the array itself
- * where they lie so. And over the keys: rows [Words(DQ_KEYS), padded], *step words from one to the next, which are the array itself where
- * a word is a value and no padding is needed. */
+/* Keys or values [start, end) of a block as the B of products over their components: out [Words(width), DQ_KEYS], or the array
+ * itself where they lie so. And over the keys: rows [Words(DQ_KEYS), padded], *step words from one to the next, which are the
+ * array itself where a word is a value and no padding is needed. */
 const dq_word *NAME(attention_turn)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
                                     int64_t end, dq_word *out);
 const dq_word *NAME(attention_lay)(const dq_attention_plan *x, const float *from, int kv_head, int64_t start,
                                    int64_t end, dq_word *out, int64_t *step);
-/* The rows' own vectors (q or do), padded words apart: as the A of products over their components, a [count, Words(padded)]; and, unless
- * b is NULL, as the B of products over the rows, b [Words(count), padded], which is the same where a word is a value. */
+/* The rows' own vectors (q or do), padded words apart: as the A of products over their components, a [count, Words(padded)];
+ * and, unless b is NULL, as the B of products over the rows, b [Words(count), padded], which is the same where a word is a
+ * value. */
 void NAME(attention_gather)(const dq_attention_plan *x, const dq_rows *r, const float *from, dq_word *a, dq_word *b);
 
 /* A sliver of at most DQ_TILE_ROWS rows times `columns` columns, a multiple of DQ_TILE_COLUMNS:

@@ -26,8 +26,8 @@ DQ_DECLARE_IN(DQ_VARIANT_F32);
 /* Keys of a task of the long way, which are few blocks: what it reads of rows, and adds to their dq, serves all of them. */
 enum { TASK_BLOCKS = 2, TASK_KEYS = TASK_BLOCKS * DQ_KEYS };
 
-/* Where the thread's workspace holds what; keys: how many there is room for, a multiple of DQ_KEYS. Where a word is a value the As
- * and the Bs are the same arrays. */
+/* Where the thread's workspace holds what; keys: how many there is room for, a multiple of DQ_KEYS. Where a word is a value the
+ * As and the Bs are the same arrays. */
 typedef struct scratch {
     dq_word *q_a, *g_a;        /* [DQ_ROWS, Words(padded)]: q and do, products over components */
     dq_word *q_b, *g_b;        /* [Words(DQ_ROWS), padded]: products over rows */
@@ -314,8 +314,8 @@ static void all_short_rows(const dq_attention_plan *x, const gradients *g, int64
 
 /* ---- The long way ---- */
 
-/* Which task's keys a block of rows is to meet next under a key/value head: the first that it sees are number 0. In the workspace that the
- * threads share. */
+/* Which task's keys a block of rows is to meet next under a key/value head: the first that it sees are number 0. In the
+ * workspace that the threads share. */
 static int32_t *turns(const dq_compute *compute) {
     return (int32_t *)(void *)dq_workspace_shared(compute);
 }

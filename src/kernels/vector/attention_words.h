@@ -1,6 +1,6 @@
-/* Words: what the operands of attention's products are made of. A word is a value of f32, or, with DQ_PAIRS, two of bf16 that follow
- * one another in the sum: two components of a vector in scores, two keys or two rows elsewhere. "Words(n)" below is n, or n / 2
- * rounded up, and what is not there is 0.
+/* Words: what the operands of attention's products are made of. A word is a value of f32, or, with DQ_PAIRS, two of bf16 that
+ * follow one another in the sum: two components of a vector in scores, two keys or two rows elsewhere. "Words(n)" below is n, or
+ * n / 2 rounded up, and what is not there is 0.
  *
  * C = A B in tiles: A's words lie anywhere with two strides, B's lie side by side for neighbouring columns. */
 #ifndef DQ_KERNELS_VECTOR_ATTENTION_WORDS_H
@@ -57,8 +57,8 @@ DQ_INLINE void dq_word_tile(int rows, int64_t depth, const dq_word *a, int64_t a
     }
 }
 
-/* out [Words(depth), width]: lanes of x, `lanes` of them, whose steps lie side by side: dq_pack_columns of words. width: a multiple of
- * the vector's. */
+/* out [Words(depth), width]: lanes of x, `lanes` of them, whose steps lie side by side: dq_pack_columns of words. width: a
+ * multiple of the vector's. */
 DQ_INLINE void dq_words_turn(const float *x, int64_t lane_stride, int lanes, int width, int depth, dq_word *out) {
     for (int p = 0; p < depth; p += 2 * DQ_VEC_WIDTH)
         for (int lane = 0; lane < width; lane += DQ_VEC_WIDTH) {
