@@ -137,7 +137,7 @@ static void check(const char *kernels, dq_multiply multiply, int bits, dq_clip_m
     const float *dB_with = with + OUT + RANK * IN, *dB_without = without + OUT + RANK * IN;
     fixture *f = open_fixture(kernels, 2, multiply, bits, IN, mask);
     if (!dq_quantizer_admits_dots(&f->q, phase2)) fail_msg("%s: dots are not admitted", kernels);
-    /* By any mask, more than the extremes of each row, less than the whole of the row that has the most. */
+    /* Enough of them to count, whatever the mask. */
     assert_in_range(f->q.exceptions, OUT, OUT * IN / 8);
     make_dots(f);
     gradients(f, NULL, with);
